@@ -1,0 +1,77 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and git; everything else they install into .venv.
+# Another interpreter: make test PYTHON=python3.13 VENV=.venv313. More for pytest: make test ARGS="-k pool -x".
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+INSTALLED_LINT := $(VENV)/.installed-lint
+
+# With NETIO_REQUIRE_LIVE=1 the live tests run too, and a missing server is a failure.
+SELECTION = $(if $(filter 1,$(NETIO_REQUIRE_LIVE)),,-m "not live")
+
+.PHONY: help demo test check servers live bench fuzz hazards docs clean
+
+help:
+	@echo "make demo     set everything up and run netio's demo"
+	@echo "make test     set everything up and run the tests, without the live ones"
+	@echo "make check    ruff, mypy, pyright and the layers"
+	@echo "make servers  install the Debian packages that the live tests use"
+	@echo "make live     run the tests against real servers"
+	@echo "make bench    run the benchmarks"
+	@echo "make fuzz     run the property tests for long"
+	@echo "make hazards  print which hazard has a test"
+	@echo "make docs     run the code of README.md and docs/"
+	@echo "make clean    remove what was made here"
+
+demo: $(INSTALLED)
+	$(BIN)/netio demo
+
+test: $(INSTALLED)
+	$(BIN)/pytest $(SELECTION) $(ARGS)
+
+check: $(INSTALLED_LINT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pytest -q tests/test_layers.py
+
+servers:
+	sh tests/install_servers.sh
+
+live: $(INSTALLED)
+	$(BIN)/pytest -m live $(ARGS)
+
+bench: $(INSTALLED)
+	@set -e; found=no; for file in bench/*.py; do \
+		case $$file in bench/_*) continue;; esac; \
+		[ -f "$$file" ] || continue; found=yes; \
+		echo "== $$file"; $(BIN)/python "$$file"; \
+	done; [ $$found = yes ] || echo "bench/ holds no benchmark yet"
+
+fuzz: $(INSTALLED)
+	$(BIN)/pytest -m "fuzz or hypothesis" --hypothesis-profile=fuzz --timeout=3000 -o faulthandler_timeout=3600 $(ARGS)
+
+hazards: $(INSTALLED)
+	@$(BIN)/python -m tests.hazards
+
+docs: $(INSTALLED)
+	$(BIN)/pytest tests/test_docs.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) .tox build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("netio needs Python 3.11 or newer: make ... PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade "pip>=25.1"
+	$(PIP) install --quiet --editable ".[trio,fast,cli,demo]" --group test
+	@touch $@
+
+$(INSTALLED_LINT): $(INSTALLED)
+	$(PIP) install --quiet --group lint
+	@touch $@

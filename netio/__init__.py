@@ -1,0 +1,103 @@
+"""netio: an HTTP client for asyncio and trio, HTTP/1.1 and HTTP/2.
+
+    async with netio.Session() as session:
+        response = await session.get("https://example.org/")
+
+The folders are the path of a request, in alphabetical order, which is call order. A folder imports only folders after
+it, through their `__init__`, and the vocabulary; tests/test_layers.py keeps this true.
+
+    vocabulary   errors, deadline, url, headers, body, message
+
+    cli          the netio command
+    client       1 what the user holds: Session, request building
+    policy       2 what may happen around a request: retry
+    pool         3 which connection: ledger (pure), pool (shell), timer
+    protocol     4 a live connection that speaks HTTP/1.1 or HTTP/2
+    testing      in-memory network, fake clock, cancellation harness: for netio's tests and its users' tests
+    transport    5 bytes on the network: links, TLS, dialing, tasks
+    wire         6 bytes <-> messages; no I/O, no clock, no event loop
+"""
+
+from netio import policy
+from netio.body import RequestBody
+from netio.client import Batch, Outcome, Session, SessionStats
+from netio.deadline import Clock, SystemClock, Timeouts
+from netio.errors import (
+    BodyUnavailable,
+    CertificateError,
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    IncompleteBody,
+    InvalidRequest,
+    InvalidURL,
+    NetioError,
+    PoolTimeout,
+    ProtocolError,
+    QueueFull,
+    ReadTimeout,
+    Rejected,
+    RequestBodyError,
+    RequestError,
+    ResolveError,
+    SessionClosed,
+    StatusError,
+    StreamReset,
+    TimeoutError,
+    TLSError,
+    TotalTimeout,
+    WriteTimeout,
+    WrongEventLoop,
+)
+from netio.headers import Headers
+from netio.message import BodySource, Policy, Request, Response, Send
+from netio.pool import Limits
+from netio.url import URL, Origin
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "URL",
+    "Batch",
+    "BodySource",
+    "BodyUnavailable",
+    "CertificateError",
+    "Clock",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "Headers",
+    "IncompleteBody",
+    "InvalidRequest",
+    "InvalidURL",
+    "Limits",
+    "NetioError",
+    "Origin",
+    "Outcome",
+    "Policy",
+    "PoolTimeout",
+    "ProtocolError",
+    "QueueFull",
+    "ReadTimeout",
+    "Rejected",
+    "Request",
+    "RequestBody",
+    "RequestBodyError",
+    "RequestError",
+    "ResolveError",
+    "Response",
+    "Send",
+    "Session",
+    "SessionClosed",
+    "SessionStats",
+    "StatusError",
+    "StreamReset",
+    "SystemClock",
+    "TLSError",
+    "TimeoutError",
+    "Timeouts",
+    "TotalTimeout",
+    "WriteTimeout",
+    "WrongEventLoop",
+    "policy",
+]

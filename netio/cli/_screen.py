@@ -1,0 +1,130 @@
+"""What the server said, on a terminal or into a pipe.
+
+A terminal obeys control characters: a server could retitle the window, repaint what stands above, or answer for the
+user (HAZARDS LOG-02). So on a terminal everything of the peer is escaped, and a body that is not text is refused. A
+pipe or a file gets the exact bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+from http import HTTPStatus
+from typing import IO
+
+from netio.cli._exits import NotWritten
+from netio.message import Response
+
+# C0 and C1 controls; the line and paragraph separators; the marks that turn the direction of writing, with which a
+# text can be shown as another (CVE-2021-42574).
+_DANGEROUS = [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+_LINE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _DANGEROUS}
+_TEXT = {code: shown for code, shown in _LINE.items() if chr(code) not in "\t\n"}
+_SAMPLE = 2_048  # bytes looked at to tell text from binary; curl looks at 2,000
+
+
+def escaped_line(text: str) -> str:
+    """Return the text on one line without anything that a terminal obeys."""
+    return text.translate(_LINE)
+
+
+def escaped_text(text: str) -> str:
+    """Return the text without anything that a terminal obeys but tabs and line feeds."""
+    return text.translate(_TEXT)
+
+
+def is_binary(beginning: bytes, charset: str) -> bool:
+    """Whether a body that begins like this is not text in this charset."""
+    try:
+        text = codecs.getincrementaldecoder(charset)(errors="strict").decode(beginning[:_SAMPLE])
+    except UnicodeError:
+        return True
+    return "\0" in text
+
+
+class Screen:
+    """Standard output, which knows whether a person or a program reads it."""
+
+    def __init__(self, stream: IO[bytes], *, is_terminal: bool, encoding: str = "utf-8") -> None:
+        self._stream = stream
+        self._is_terminal = is_terminal
+        self._encoding = encoding
+        self._decoder: io.IncrementalNewlineDecoder | None = None
+
+    @classmethod
+    def of_stdout(cls) -> Screen:
+        sys.stdout.flush()
+        return cls(sys.stdout.buffer, is_terminal=sys.stdout.isatty(), encoding=sys.stdout.encoding)
+
+    def show_head(self, response: Response) -> None:
+        for line in head_lines(response):
+            if self._is_terminal:
+                self._show_text(escaped_line(line) + "\n")
+            else:
+                self._write(line.encode("latin-1", "backslashreplace") + b"\n")
+        self._write(b"\n")
+        self.flush()
+
+    def show_piece(self, piece: bytes, charset: str) -> bool:
+        """Show the next piece of the body; return False, without showing it, if it is not for this screen."""
+        if not self._is_terminal:
+            self._write(piece)
+            return True
+        if self._decoder is None:
+            if is_binary(piece, charset):
+                return False
+            # Line ends may be CRLF, also cut by two pieces; a CR alone would let the line overwrite itself.
+            decoder = codecs.getincrementaldecoder(charset)(errors="replace")
+            self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+        try:
+            self._show_text(self._decoder.decode(piece))
+        except UnicodeError:  # UTF-16 without a byte order mark is an error even where errors are to be replaced
+            return False
+        return True
+
+    def end(self) -> None:
+        """Show what is left of the body: a character that was cut off."""
+        if self._decoder is not None:
+            self._show_text(self._decoder.decode(b"", final=True))
+        self.flush()
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _not_written(error) from error
+
+    def _show_text(self, text: str) -> None:
+        self._write(escaped_text(text).encode(self._encoding, "backslashreplace"))
+        self.flush()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            raise _not_written(error) from error
+
+
+def head_lines(response: Response) -> list[str]:
+    """Return status line and header fields, unescaped."""
+    return [
+        f"{response.http_version} {response.status_code} {reason_of(response)}".rstrip(),
+        *(f"{name}: {value}" for name, value in response.headers.fields),
+    ]
+
+
+def reason_of(response: Response) -> str:
+    """Return the reason phrase, the registered one where none was sent: HTTP/2 has none."""
+    if response.reason_phrase:
+        return response.reason_phrase
+    try:
+        return HTTPStatus(response.status_code).phrase
+    except ValueError:
+        return ""
+
+
+def _not_written(error: OSError) -> NotWritten:
+    if isinstance(error, BrokenPipeError):
+        return NotWritten("")  # who reads has had enough, as in `netio get URL | head`
+    return NotWritten(f"standard output cannot be written: {error.strerror}")

@@ -1,0 +1,100 @@
+"""From the arguments of `session.get(...)` to a Request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netio.body import Content, FormData, encode_body
+from netio.deadline import Timeouts
+from netio.errors import InvalidURL
+from netio.headers import HeaderInput, Headers
+from netio.message import Request
+from netio.url import URL, Params, parse_url
+
+TimeoutInput = Timeouts | float | None
+
+
+def as_timeouts(timeout: TimeoutInput, default: Timeouts) -> Timeouts:
+    """A number is the total in seconds, with the other limits as they are; None is no limit at all."""
+    if timeout is None:
+        return Timeouts(total=None, pool=None, connect=None, read=None, write=None)
+    if isinstance(timeout, Timeouts):
+        return timeout
+    return Timeouts(
+        total=timeout, pool=default.pool, connect=default.connect, read=default.read, write=default.write
+    )
+
+
+class RequestBuilder:
+    """What every request of a session has in common."""
+
+    def __init__(
+        self, *, base_url: str | URL, params: Params | None, headers: HeaderInput | None, timeouts: Timeouts
+    ) -> None:
+        self.base_url = _base(base_url)
+        self.headers = Headers(headers or ())
+        self.timeouts = timeouts
+        self._params = params
+
+    def build(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        params: Params | None,
+        headers: HeaderInput | None,
+        content: Content | None,
+        data: FormData | None,
+        json: Any,
+        timeouts: Timeouts,
+    ) -> Request:
+        """Return a request; raise `InvalidURL` or `InvalidRequest` for what cannot become one."""
+        return Request(
+            method.upper() if isinstance(method, str) else method,
+            self._url(url, params),
+            headers=self._merged(headers),
+            body=encode_body(content, data, json),
+            timeouts=timeouts,
+        )
+
+    def _url(self, url: str | URL, params: Params | None) -> URL:
+        target = parse_url(url) if isinstance(url, str) else url
+        if not target.is_absolute and self.base_url is not None:
+            target = _joined(self.base_url, target)
+        for more in (self._params, params):
+            if more is not None:
+                target = target.with_params(more)
+        if target.scheme not in ("http", "https"):
+            hint = "; write it out, or give the session a base_url" if not target.scheme else ""
+            raise InvalidURL(f"{target.redacted!r} is not an http:// or https:// URL{hint}")
+        if not target.host:
+            raise InvalidURL(f"{target.redacted!r} has no host")
+        return target
+
+    def _merged(self, headers: HeaderInput | None) -> Headers:
+        """The session's headers; those given for the request replace them by name."""
+        if headers is None:
+            return Headers(self.headers)
+        given = headers if isinstance(headers, Headers) else Headers(headers)
+        kept = (field for field in self.headers.fields if field[0] not in given)
+        return Headers.received((*kept, *given.fields))
+
+
+def _base(url: str | URL) -> URL | None:
+    if not url:
+        return None
+    base = url if isinstance(url, URL) else URL(url)
+    if base.scheme not in ("http", "https") or not base.host:
+        raise InvalidURL(f"base_url must be an http:// or https:// URL, not {base.redacted!r}")
+    return base
+
+
+def _joined(base: URL, reference: URL) -> URL:
+    """Append a path to the base, as httpx does: "/users" under ".../v1" is ".../v1/users".
+
+    By RFC 3986 a path that begins with a slash would replace the base's; nobody who sets a base_url means that.
+    """
+    if reference.host:
+        return base.join(reference)
+    prefix = str(base).partition("#")[0].partition("?")[0].rstrip("/")
+    return URL(f"{prefix}/{str(reference).lstrip('/')}") if str(reference) else base

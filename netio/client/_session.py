@@ -1,0 +1,321 @@
+"""Session: what the user holds."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from netio.body import Content, FormData
+from netio.client._batch import Batch, Requests
+from netio.client._build import RequestBuilder, TimeoutInput, as_timeouts
+from netio.deadline import NEVER, Clock, SystemClock, Timeouts, deadline_after
+from netio.errors import SessionClosed, WrongEventLoop
+from netio.headers import HeaderInput, Headers
+from netio.message import Policy, Request, Response, Send
+from netio.policy import compose
+from netio.pool import Http2Wish, Limits, Pool
+from netio.transport import Connect, Runtime, current_runtime
+from netio.url import URL, Params
+
+_DEFAULT = Timeouts()
+_USER_AGENT = "netio"
+
+
+class _Unset:
+    """Stands for "as the session has it", where None means "no limit"."""
+
+
+_UNSET = _Unset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionStats:
+    """A snapshot: requests so far, connections now, and connections opened so far."""
+
+    requests: int = 0
+    failed: int = 0
+    active: int = 0
+    idle: int = 0
+    dialing: int = 0
+    queued: int = 0
+    created: int = 0
+    dial_failures: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.requests} requests, {self.failed} failed; "
+            f"connections: {self.active} active, {self.idle} idle, {self.dialing} being opened, "
+            f"{self.created} created, {self.dial_failures} failed to open; {self.queued} requests queued"
+        )
+
+
+class Session:
+    """Sends requests over a pool of connections.
+
+    Use it as `async with netio.Session() as session:`, or call `aclose` when done. It may be opened in one task and
+    closed in another; it belongs to the event loop that it is first used on.
+
+    * `base_url`: what relative URLs are appended to. `params`, `headers`: sent with every request.
+    * `policies`: what happens around each request, the first one outermost (`netio.policy`).
+    * `timeout`: `Timeouts`, a number (the total, in seconds), or None for no limit.
+    * `limits`: how many connections and waiting requests there may be.
+    * `verify`: True for the trust store of the system, the path of a CA file or folder, an `ssl.SSLContext` (its ALPN
+      protocols are set), or False to accept any certificate.
+    * `http2`: True where the server agrees by ALPN; False never; "prior-knowledge" always, in clear text too.
+    * `connect`: opens the byte stream to a host and port instead of TCP: `async (host, port) -> anyio ByteStream`.
+    * `send`: replaces everything below the policies: `async (request) -> response`.
+    * `clock`: where the time comes from; for tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | URL = "",
+        params: Params | None = None,
+        headers: HeaderInput | None = None,
+        policies: Sequence[Policy] = (),
+        timeout: TimeoutInput = _DEFAULT,
+        limits: Limits | None = None,
+        verify: bool | str | ssl.SSLContext = True,
+        http2: Http2Wish = True,
+        connect: Connect | None = None,
+        send: Send | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if http2 not in (True, False, "prior-knowledge"):
+            raise ValueError(f"http2 must be True, False or 'prior-knowledge', not {http2!r}")
+        self._builder = RequestBuilder(
+            base_url=base_url, params=params, headers=headers, timeouts=as_timeouts(timeout, _DEFAULT)
+        )
+        self._builder.headers.setdefault("user-agent", _USER_AGENT)
+        self._builder.headers.setdefault("accept", "*/*")
+        self._limits = limits or Limits()
+        self._verify = verify
+        self._http2: Http2Wish = http2
+        self._connect = connect
+        self._clock = clock or SystemClock()
+        self._pool: Pool | None = None
+        self._runtime: Runtime | None = None
+        self._is_closed = False
+        self._requests = 0
+        self._failed = 0
+        self._send: Send = compose(policies, send or self._send_by_pool)
+
+    @property
+    def base_url(self) -> URL | None:
+        return self._builder.base_url
+
+    @property
+    def headers(self) -> Headers:
+        """Sent with every request; may be changed."""
+        return self._builder.headers
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return self._builder.timeouts
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    def stats(self) -> SessionStats:
+        """Return how the session stands; printable."""
+        pool = {} if self._pool is None else asdict(self._pool.stats())
+        return SessionStats(requests=self._requests, failed=self._failed, **pool)
+
+    # ------------------------------------------------------------------ requests
+
+    def build_request(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        params: Params | None = None,
+        headers: HeaderInput | None = None,
+        content: Content | None = None,
+        data: FormData | None = None,
+        json: Any = None,
+        timeout: TimeoutInput | _Unset = _UNSET,
+    ) -> Request:
+        """Return a request with what the session adds to it. Raises `InvalidURL` or `InvalidRequest`."""
+        timeouts = self.timeouts if isinstance(timeout, _Unset) else as_timeouts(timeout, self.timeouts)
+        return self._builder.build(
+            method, url, params=params, headers=headers, content=content, data=data, json=json, timeouts=timeouts
+        )
+
+    async def send(self, request: Request, *, stream: bool = False) -> Response:
+        """Send a request that was built before; with `stream` the body is left to the caller, who closes the response."""
+        now = self._clock.now()
+        deadline = deadline_after(now, request.timeouts.total)
+        return await self._dispatch(request.replace(deadline=deadline, is_streamed=stream), now)
+
+    async def _dispatch(self, request: Request, now: float) -> Response:
+        if self._is_closed:
+            raise SessionClosed("the session is closed", request=request, sent=False)
+        self._requests += 1
+        try:
+            response = await self._send(request)
+        except BaseException:
+            self._failed += 1
+            raise
+        response.set_elapsed(self._clock.now() - now)
+        return response
+
+    async def _send_by_pool(self, request: Request) -> Response:
+        pool = self._pool
+        if pool is None:
+            pool = self._pool = self._make_pool()
+        elif not pool.runtime.is_current():
+            raise WrongEventLoop("a session belongs to the event loop it was first used on: make one for each loop")
+        return await pool.send(request)
+
+    def _make_pool(self) -> Pool:
+        return Pool(
+            limits=self._limits,
+            clock=self._clock,
+            http2=self._http2,
+            verify=self._verify,
+            connect=self._connect,
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        params: Params | None = None,
+        headers: HeaderInput | None = None,
+        content: Content | None = None,
+        data: FormData | None = None,
+        json: Any = None,
+        timeout: TimeoutInput | _Unset = _UNSET,
+    ) -> Response:
+        """Send a request and read its response.
+
+        `content` is bytes, text, or an iterable (sync, async, or a function that returns one) of bytes; `data` a form;
+        `json` anything the json module can write. `timeout` is as for the session.
+        Raises `RequestError` and its kin, never for a status code (see `Response.raise_for_status`).
+        """
+        request = self.build_request(
+            method, url, params=params, headers=headers, content=content, data=data, json=json, timeout=timeout
+        )
+        now = self._clock.now()
+        request.deadline = deadline_after(now, request.timeouts.total)
+        return await self._dispatch(request, now)
+
+    def stream(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        params: Params | None = None,
+        headers: HeaderInput | None = None,
+        content: Content | None = None,
+        data: FormData | None = None,
+        json: Any = None,
+        timeout: TimeoutInput | _Unset = _UNSET,
+    ) -> StreamContext:
+        """Send a request and leave the response's body to the caller: `async with session.stream(...) as response:`.
+
+        The total time limit counts until the head; it covers the body too only if `timeout` is given here.
+        """
+        request = self.build_request(
+            method, url, params=params, headers=headers, content=content, data=data, json=json, timeout=timeout
+        )
+        request.is_streamed = True
+        return StreamContext(self, request, is_body_timed=not isinstance(timeout, _Unset))
+
+    async def _open_stream(self, request: Request, *, is_body_timed: bool) -> Response:
+        now = self._clock.now()
+        request.deadline = deadline_after(now, request.timeouts.total)
+        request.body_deadline = request.deadline if is_body_timed else NEVER
+        return await self._dispatch(request, now)
+
+    async def get(self, url: str | URL, **options: Any) -> Response:
+        """`request("GET", ...)`; all options of `request`."""
+        return await self.request("GET", url, **options)
+
+    async def head(self, url: str | URL, **options: Any) -> Response:
+        """`request("HEAD", ...)`."""
+        return await self.request("HEAD", url, **options)
+
+    async def options(self, url: str | URL, **options: Any) -> Response:
+        """`request("OPTIONS", ...)`."""
+        return await self.request("OPTIONS", url, **options)
+
+    async def post(self, url: str | URL, **options: Any) -> Response:
+        """`request("POST", ...)`."""
+        return await self.request("POST", url, **options)
+
+    async def put(self, url: str | URL, **options: Any) -> Response:
+        """`request("PUT", ...)`."""
+        return await self.request("PUT", url, **options)
+
+    async def patch(self, url: str | URL, **options: Any) -> Response:
+        """`request("PATCH", ...)`."""
+        return await self.request("PATCH", url, **options)
+
+    async def delete(self, url: str | URL, **options: Any) -> Response:
+        """`request("DELETE", ...)`."""
+        return await self.request("DELETE", url, **options)
+
+    def batch(self, requests: Requests, *, concurrency: int = 10) -> Batch:
+        """Send many requests, at most `concurrency` at a time, and yield an `Outcome` for each as it comes.
+
+        `requests` are Requests or URLs (for GET), from a sync or async iterable that is read as places become free. A
+        request that fails yields an outcome with its error and ends nothing else.
+        """
+        return Batch(requests, self._send_one, concurrency=concurrency, runtime=self._own_runtime)
+
+    async def _send_one(self, request: Request | str) -> Response:
+        return await (self.get(request) if isinstance(request, str) else self.send(request))
+
+    def _own_runtime(self) -> Runtime:
+        if self._pool is not None:
+            return self._pool.runtime
+        if self._runtime is None:
+            self._runtime = current_runtime()
+        return self._runtime
+
+    # ------------------------------------------------------------------ life
+
+    async def aclose(self) -> None:
+        """Close all connections; requests under way fail with `SessionClosed`. May be called twice."""
+        self._is_closed = True
+        if self._pool is not None:
+            await self._pool.aclose()
+        if self._runtime is not None:
+            await self._runtime.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class StreamContext:
+    """`async with` around a streamed response: sends the request on entry, closes the response on exit."""
+
+    __slots__ = ("_is_body_timed", "_request", "_response", "_session")
+
+    def __init__(self, session: Session, request: Request, *, is_body_timed: bool) -> None:
+        self._session = session
+        self._request = request
+        self._is_body_timed = is_body_timed
+        self._response: Response | None = None
+
+    async def __aenter__(self) -> Response:
+        self._response = await self._session._open_stream(self._request, is_body_timed=self._is_body_timed)
+        return self._response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            await self._response.aclose()

@@ -1,0 +1,265 @@
+"""The one exception tree of netio.
+
+    NetioError
+    ├── StatusError                  a 4xx or 5xx answer, raised by raise_for_status()
+    ├── BodyUnavailable              a response body asked for too early, twice, or after close
+    ├── WrongEventLoop               a session used on another event loop than its own
+    └── RequestError                 has .request, .phase and .sent
+        ├── InvalidRequest           (a ValueError) refused before any byte was written
+        │   └── InvalidURL
+        ├── RequestBodyError         longer or shorter than declared, or not replayable
+        ├── SessionClosed            the session was closed before or under the request
+        ├── Rejected                 netio itself declined to send; sent is always False
+        │   └── QueueFull
+        ├── TimeoutError             (also the builtin TimeoutError)
+        │   ├── PoolTimeout          no connection became free in time
+        │   ├── ConnectTimeout       opening a connection, TLS included, took too long
+        │   ├── WriteTimeout         the peer took no byte of the request for too long
+        │   ├── ReadTimeout          the peer sent no byte of the response for too long
+        │   └── TotalTimeout         the deadline of the whole request passed
+        ├── ConnectError             no connection came about
+        │   ├── ResolveError         the name has no address
+        │   └── TLSError             the handshake failed
+        │       └── CertificateError the peer is not who it should be
+        ├── ConnectionLost           an established connection broke
+        │   └── IncompleteBody       ... in the middle of a response body
+        └── ProtocolError            the peer broke the rules of HTTP or a limit of netio
+            └── StreamReset          the peer ended one HTTP/2 stream, .code says why
+
+`sent` is False only if it is proven that the peer cannot have processed the request; then sending it again is safe
+whatever its method (RFC 9110 section 9.2.2). Nothing of anyio, trio, ssl, h11, h2 or the operating system escapes:
+translation happens once, where the foreign library is called, and the foreign exception stays as `__cause__`.
+"""
+
+from __future__ import annotations
+
+import builtins
+from copy import copy
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from netio.message import Request, Response
+
+Phase = Literal["build", "queue", "resolve", "connect", "tls", "proxy", "send", "head", "body"]
+"""Where a request was when it failed, in the order in which a request passes them."""
+
+__all__ = [
+    "BodyUnavailable",
+    "CertificateError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "IncompleteBody",
+    "InvalidRequest",
+    "InvalidURL",
+    "NetioError",
+    "Phase",
+    "PoolTimeout",
+    "ProtocolError",
+    "QueueFull",
+    "ReadTimeout",
+    "Rejected",
+    "RequestBodyError",
+    "RequestError",
+    "ResolveError",
+    "SessionClosed",
+    "StatusError",
+    "StreamReset",
+    "TLSError",
+    "TimeoutError",
+    "TotalTimeout",
+    "WriteTimeout",
+    "WrongEventLoop",
+]
+
+
+class NetioError(Exception):
+    """The base of everything that netio raises."""
+
+
+class StatusError(NetioError):
+    """The answer arrived whole, and its status code says 4xx or 5xx."""
+
+    def __init__(self, message: str, *, response: Response) -> None:
+        super().__init__(message)
+        self.response = response
+
+    @property
+    def request(self) -> Request:
+        return self.response.request
+
+
+class BodyUnavailable(NetioError):
+    """The response body was asked for before it was read, a second time, or after the response was closed."""
+
+
+class WrongEventLoop(NetioError):
+    """A session belongs to the event loop that it was first used on."""
+
+
+class RequestError(NetioError):
+    """A request failed: `request` is which one, `phase` where it was, `sent` whether the peer may have processed it."""
+
+    phase: Phase = "build"
+    sent: bool = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        request: Request | None = None,
+        phase: Phase | None = None,
+        sent: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.request = request
+        if phase is not None:
+            self.phase = phase
+        if sent is not None:
+            self.sent = sent
+
+    def during(self, request: Request, phase: Phase, *, sent: bool) -> Self:
+        """Return a copy of this error that belongs to one request.
+
+        One broken connection fails many requests, and each needs its own exception object: a shared one would
+        collect everybody's traceback.
+        """
+        mine = copy(self)
+        mine.__traceback__ = None
+        mine.__cause__ = self.__cause__
+        mine.request = request
+        mine.phase = phase
+        mine.sent = sent
+        return mine
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if self.request is None:
+            return message
+        fate = "the server may have processed it" if self.sent else "not processed by the server"
+        return f"{message} [{self.request.method} {self.request.url.redacted}; phase {self.phase}; {fate}]"
+
+
+class InvalidRequest(RequestError, ValueError):
+    """The request cannot be expressed in HTTP, or would say something else than the caller meant."""
+
+
+class InvalidURL(InvalidRequest):
+    """Not a URL that netio can send a request to."""
+
+
+class RequestBodyError(RequestError):
+    """The request body was longer or shorter than declared, or had to be sent again and cannot be replayed."""
+
+    phase: Phase = "send"
+
+
+class SessionClosed(RequestError):
+    """The session was closed before or while the request was under way."""
+
+    phase: Phase = "queue"
+
+
+class Rejected(RequestError):
+    """netio itself declined to send the request."""
+
+    phase: Phase = "queue"
+
+
+class QueueFull(Rejected):
+    """More requests wait for a connection than `Limits.queued` allows."""
+
+
+class TimeoutError(RequestError, builtins.TimeoutError):
+    """A time limit of the request passed."""
+
+
+class PoolTimeout(TimeoutError):
+    """No connection became free within `Timeouts.pool` seconds."""
+
+    phase: Phase = "queue"
+
+
+class ConnectTimeout(TimeoutError):
+    """Opening a connection, name resolution and TLS included, took longer than `Timeouts.connect` seconds."""
+
+    phase: Phase = "connect"
+
+
+class WriteTimeout(TimeoutError):
+    """The peer accepted no byte of the request for `Timeouts.write` seconds."""
+
+    phase: Phase = "send"
+
+
+class ReadTimeout(TimeoutError):
+    """The peer sent no byte of the response for `Timeouts.read` seconds."""
+
+    phase: Phase = "head"
+
+
+class TotalTimeout(TimeoutError):
+    """The request as a whole, with everything netio did for it, took longer than `Timeouts.total` seconds."""
+
+
+class ConnectError(RequestError):
+    """No connection to the peer came about."""
+
+    phase: Phase = "connect"
+
+
+class ResolveError(ConnectError):
+    """The name of the host has no address, or could not be looked up."""
+
+    phase: Phase = "resolve"
+
+
+class TLSError(ConnectError):
+    """The TLS handshake failed."""
+
+    phase: Phase = "tls"
+
+
+class CertificateError(TLSError):
+    """The certificate of the peer was not accepted; the message says which check failed."""
+
+
+class ConnectionLost(RequestError):
+    """An established connection was closed or reset before the response was complete.
+
+    `unanswered` says that no byte of the response had come. On a connection that had served before, that is most
+    likely a server closing an idle connection at the wrong moment (HAZARDS POOL-03).
+    """
+
+    phase: Phase = "head"
+    sent: bool = True
+    unanswered: bool = False
+
+
+class IncompleteBody(ConnectionLost):
+    """The response body ended before its declared end; what had arrived is not the whole."""
+
+    phase: Phase = "body"
+
+
+class ProtocolError(RequestError):
+    """The peer sent something that is not HTTP, or more of it than a limit of netio allows."""
+
+    phase: Phase = "head"
+    sent: bool = True
+
+
+class StreamReset(ProtocolError):
+    """The peer ended this HTTP/2 stream; `code` is its error code (RFC 9113 section 7)."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: int = 0,
+        request: Request | None = None,
+        phase: Phase | None = None,
+        sent: bool | None = None,
+    ) -> None:
+        super().__init__(message, request=request, phase=phase, sent=sent)
+        self.code = code

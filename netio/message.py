@@ -1,0 +1,277 @@
+"""Request, Response, and the two shapes that everything around a request has: Send and Policy."""
+
+from __future__ import annotations
+
+import codecs
+import json as jsonlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from netio.body import NO_BODY, RequestBody
+from netio.deadline import NEVER, Timeouts
+from netio.errors import BodyUnavailable, InvalidRequest, StatusError
+from netio.headers import HeaderInput, Headers
+from netio.url import URL
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110 section 9.2.2
+
+
+class Request:
+    """One request, as it travels down from the session to a connection.
+
+    Policies pass on a changed copy (`request.replace(headers=...)`) instead of changing what they were given.
+    `deadline` is absolute on the session's clock and set when the request is sent. `is_streamed` says that the caller
+    will read the response body itself: then the deadline counts until the head, and `body_deadline` for the rest.
+    """
+
+    __slots__ = ("body", "body_deadline", "deadline", "headers", "is_streamed", "method", "timeouts", "url")
+
+    def __init__(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        headers: HeaderInput = (),
+        body: RequestBody = NO_BODY,
+        timeouts: Timeouts | None = None,
+        deadline: float = NEVER,
+        body_deadline: float = NEVER,
+        is_streamed: bool = False,
+    ) -> None:
+        if not isinstance(method, str) or not _TOKEN(method):
+            raise InvalidRequest(f"{ascii(method)[:80]} is not a method (RFC 9110 section 9.1)")
+        self.method = method
+        self.url = url if isinstance(url, URL) else URL(url)
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.body = body
+        self.timeouts = timeouts or Timeouts()
+        self.deadline = deadline
+        self.body_deadline = body_deadline
+        self.is_streamed = is_streamed
+
+    def replace(self, **changes: Any) -> Request:
+        """Return a copy with some attributes changed; headers are copied, so the copy can be changed freely."""
+        values = {name: changes.pop(name, getattr(self, name)) for name in Request.__slots__}
+        if changes:
+            raise TypeError(f"Request has no attribute {', '.join(changes)}")
+        values["headers"] = Headers(values["headers"])
+        return Request(values.pop("method"), values.pop("url"), **values)
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether processing it twice has the effect of once, by its method (RFC 9110 section 9.2.2)."""
+        return self.method in IDEMPOTENT_METHODS
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.url.redacted}>"
+
+
+class BodySource(Protocol):
+    """Where a response body comes from: a connection, or a fake."""
+
+    async def receive(self) -> bytes:
+        """Return the next piece, b"" at the end."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what was not received. May be called at any time, also twice."""
+        ...
+
+
+class Response:
+    """One response. Its body is either here (`content`) or pulled from the connection while it is iterated.
+
+    A test or a handler makes one by `Response(200, request=request, json={...})`.
+    """
+
+    __slots__ = (
+        "_content",
+        "_elapsed",
+        "_is_closed",
+        "_is_taken",
+        "_source",
+        "headers",
+        "http_version",
+        "reason_phrase",
+        "request",
+        "status_code",
+    )
+
+    def __init__(
+        self,
+        status_code: int,
+        *,
+        request: Request,
+        headers: HeaderInput = (),
+        content: bytes | str | None = None,
+        json: Any = None,
+        source: BodySource | None = None,
+        reason_phrase: str = "",
+        http_version: str = "HTTP/1.1",
+    ) -> None:
+        self.status_code = status_code
+        self.request = request
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.reason_phrase = reason_phrase
+        self.http_version = http_version
+        if json is not None:
+            content = jsonlib.dumps(json)
+            self.headers.setdefault("content-type", "application/json")
+        if content is None and source is None:
+            content = b""
+        self._content = content.encode() if isinstance(content, str) else content
+        self._source = source
+        self._is_taken = False
+        self._is_closed = source is None
+        self._elapsed = 0.0
+
+    @property
+    def url(self) -> URL:
+        return self.request.url
+
+    @property
+    def elapsed(self) -> timedelta:
+        """From the call until the response was there: with its body, or its head alone if it is streamed."""
+        return timedelta(seconds=self._elapsed)
+
+    def set_elapsed(self, seconds: float) -> None:
+        self._elapsed = seconds
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status_code < 300
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    @property
+    def content(self) -> bytes:
+        """The body. Raises `BodyUnavailable` if it was neither read nor given."""
+        if self._content is None:
+            raise BodyUnavailable("the response is streamed: call `await response.aread()` first")
+        return self._content
+
+    @property
+    def charset(self) -> str:
+        """The charset of the Content-Type field if Python knows it, else utf-8."""
+        found = _CHARSET.search(self.headers.get("content-type", ""))
+        if found:
+            try:
+                info = codecs.lookup(found.group(1))
+            except (LookupError, ValueError):
+                return "utf-8"
+            if getattr(info, "_is_text_encoding", True):  # "base64" and its kin are codecs, not charsets
+                return info.name
+        return "utf-8"
+
+    @property
+    def text(self) -> str:
+        """The body as text. Bytes that do not fit the charset become U+FFFD."""
+        return self.content.decode(self.charset, errors="replace")
+
+    def json(self) -> Any:
+        """Parse the body as JSON. Raises `ValueError` if it is not (json.JSONDecodeError, UnicodeDecodeError)."""
+        return jsonlib.loads(self.content)
+
+    def raise_for_status(self) -> Self:
+        """Return the response itself, or raise `StatusError` if its status is 400 or above."""
+        if self.status_code < 400:
+            return self
+        reason = f" {self.reason_phrase}" if self.reason_phrase else ""
+        request = self.request
+        raise StatusError(
+            f"{self.status_code}{reason} for {request.method} {request.url.redacted}", response=self
+        )
+
+    async def aread(self) -> bytes:
+        """Read the whole body, remember and return it."""
+        if self._content is None:
+            self._content = b"".join([chunk async for chunk in self.aiter_raw()])
+        return self._content
+
+    async def aiter_raw(self) -> AsyncIterator[bytes]:
+        """Yield the body as it was sent, piece by piece as it arrives."""
+        if self._content is not None:
+            if self._content:
+                yield self._content
+            return
+        if self._is_taken:
+            raise BodyUnavailable("the response body has been read already, or is being read")
+        source = self._source
+        if self._is_closed or source is None:
+            raise BodyUnavailable("the response is closed")
+        self._is_taken = True
+        try:
+            while chunk := await source.receive():
+                yield chunk
+        finally:
+            await self.aclose()
+
+    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Yield the body, without its content codings, piece by piece as it arrives."""
+        async for chunk in self.aiter_raw():
+            yield chunk
+
+    async def aiter_text(self) -> AsyncIterator[str]:
+        """Yield the body as text; a character cut by two pieces is put together."""
+        decoder = codecs.getincrementaldecoder(self.charset)(errors="replace")
+        async for chunk in self.aiter_bytes():
+            if text := decoder.decode(chunk):
+                yield text
+        if rest := decoder.decode(b"", final=True):
+            yield rest
+
+    async def aiter_lines(self) -> AsyncIterator[str]:
+        """Yield the lines of the body without their ends, which are LF, CRLF or CR."""
+        begun: list[str] = []
+        async for text in self.aiter_text():
+            if begun and begun[-1].endswith("\r"):
+                # The CR may be the first half of a CRLF: it was kept back with its line.
+                text = begun.pop() + text
+            *lines, last = _LINE_END.split(text) if not text.endswith("\r") else [*_LINE_END.split(text[:-1])]
+            if text.endswith("\r"):
+                last += "\r"
+            for line in lines:
+                begun.append(line)
+                yield "".join(begun)
+                begun.clear()
+            if last:
+                begun.append(last)
+        if begun:
+            yield "".join(begun).removesuffix("\r")
+
+    async def aclose(self) -> None:
+        """Give back the connection; what was not read of the body is dropped."""
+        if not self._is_closed:
+            self._is_closed = True
+            if self._source is not None:
+                await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status_code} to {self.request.method} {self.request.url.redacted}>"
+
+
+Send = Callable[[Request], Awaitable[Response]]
+"""The one arrow: whatever a request passes is a function from a request to its response."""
+
+
+class Policy(Protocol):
+    """What may happen around a request: it is given the request and the rest of the way."""
+
+    async def __call__(self, request: Request, send: Send) -> Response: ...

@@ -1,0 +1,7 @@
+"""Which connection a request goes to: the ledger decides, the pool does."""
+
+from netio.pool._ledger import Ledger, PoolStats, Ticket
+from netio.pool._limits import Limits
+from netio.pool._pool import Http2Wish, Pool
+
+__all__ = ["Http2Wish", "Ledger", "Limits", "Pool", "PoolStats", "Ticket"]

@@ -1,0 +1,427 @@
+"""Who may use which connection: pure bookkeeping, synchronous, told the time.
+
+Nothing here awaits, and nothing here opens or closes anything: `dial` and `close` are given at construction and only
+note what is to be done. So every operation leaves the books balanced, and a task that is cancelled anywhere finds them
+so. In the words of the books:
+
+    member    a live connection; it has `places` (1 for HTTP/1.1, the peer's stream limit for HTTP/2), some of them used
+    shelf     all of one origin: members, dials under way, waiters in the order of their arrival
+    ticket    a request that waits: it is served a connection or an error, or leaves
+    slot      a connection or a dial; slots are limited in total and per origin
+
+Invariants (tests/pool/test_ledger_machine.py checks them after every step):
+ 1. a slot is counted from the moment a dial is asked for until its connection is dropped or the dial has failed;
+ 2. a member with a free place means no waiter on its shelf; an idle member means that nobody waits for a slot;
+ 3. a free slot means that no shelf below its own limit needs a dial;
+ 4. while it is unknown whether an origin multiplexes, or known that it does, one dial serves all who wait; for the
+    others a dial is under way for each waiter, as far as there are slots;
+ 5. what was served to a waiter that has died is passed on.
+
+Waiters of one origin are served in the order of their arrival. Between origins the slots are shared: whoever has none
+comes first, then the others in turn, and a connection changes hands (it is closed, for an origin that needs a slot) only
+if that makes the shares more equal. By strict order of arrival two busy origins at the limit would close each other's
+connections at every request.
+
+Every operation costs O(1), amortised; only `expire`, once a second or so, looks at all members.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import random
+from typing import Generic, Protocol, TypeVar
+
+from netio.deadline import NEVER
+from netio.errors import QueueFull
+from netio.pool._limits import Limits
+from netio.url import Origin
+
+REMEMBERED_ORIGINS = 10_000
+"""Of so many origins it is remembered whether they multiplex."""
+
+SURPLUS_SECONDS = 1.0
+"""Idle connections above `Limits.idle` are kept that long, or every lull of a millisecond would close some."""
+
+
+class Placed(Protocol):
+    """A connection, as the ledger sees it."""
+
+    @property
+    def capacity(self) -> int: ...
+
+
+C = TypeVar("C", bound=Placed)
+
+
+class Ticket(Generic[C]):
+    """A request in the queue. Served once: with a connection, a place on which is then its own, or with an error."""
+
+    __slots__ = ("connect_seconds", "connection", "error", "origin", "wake")
+
+    def __init__(self, origin: Origin, wake: Callable[[], None], connect_seconds: float | None = None) -> None:
+        self.origin = origin
+        self.wake = wake
+        self.connect_seconds = connect_seconds
+        self.connection: C | None = None
+        self.error: Exception | None = None
+
+
+class _Member(Generic[C]):
+    __slots__ = ("connection", "expires", "idle_since", "is_retiring", "shelf", "used")
+
+    def __init__(self, connection: C, shelf: _Shelf[C], expires: float) -> None:
+        self.connection = connection
+        self.shelf = shelf
+        self.expires = expires
+        self.used = 0
+        self.is_retiring = False
+        self.idle_since: float | None = None
+
+    @property
+    def places(self) -> int:
+        return 0 if self.is_retiring else self.connection.capacity
+
+
+class _Shelf(Generic[C]):
+    __slots__ = ("dialing", "free", "multiplexes", "origin", "slots", "waiters")
+
+    def __init__(self, origin: Origin, multiplexes: bool | None) -> None:
+        self.origin = origin
+        self.multiplexes = multiplexes
+        self.slots = 0  # members and dials
+        self.dialing = 0
+        self.free: OrderedDict[_Member[C], None] = OrderedDict()  # members with a free place; the last used is last
+        self.waiters: OrderedDict[Ticket[C], None] = OrderedDict()
+
+    @property
+    def wants_dial(self) -> bool:
+        if self.multiplexes is False:
+            return len(self.waiters) > self.dialing
+        return bool(self.waiters) and not self.dialing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolStats:
+    """How a pool stands: connections open now by what they do, and totals since it was made."""
+
+    active: int
+    idle: int
+    dialing: int
+    queued: int
+    created: int
+    dial_failures: int
+
+    def __str__(self) -> str:
+        return (
+            f"connections: {self.active} active, {self.idle} idle, {self.dialing} being opened; "
+            f"{self.created} created, {self.dial_failures} failed to open; {self.queued} requests queued"
+        )
+
+
+class Ledger(Generic[C]):
+    """See the module's docstring.
+
+    `dial(origin, ticket)` is to end in `dialed` or `dial_failed`; `close(connection)` closes one that nobody uses.
+    `multiplexes(origin)` says what is known in advance: True, False, or None.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        dial: Callable[[Origin, Ticket[C]], None],
+        close: Callable[[C], None],
+        multiplexes: Callable[[Origin], bool | None] = lambda origin: None,
+        random: Callable[[], float] = random,
+    ) -> None:
+        self._limits = limits
+        self._random = random
+        self._dial = dial
+        self._close = close
+        self._multiplexes = multiplexes
+        self._shelves: dict[Origin, _Shelf[C]] = {}
+        self._members: dict[C, _Member[C]] = {}
+        self._idle: OrderedDict[_Member[C], None] = OrderedDict()  # the longest idle first
+        self._starved: OrderedDict[_Shelf[C], None] = OrderedDict()  # need a slot and have none
+        self._hungry: OrderedDict[_Shelf[C], None] = OrderedDict()  # need one more
+        self._remembered: OrderedDict[Origin, bool] = OrderedDict()
+        self._running_dry: _Member[C] | None = None  # takes no new streams, so that its slot becomes free
+        self._slots = 0
+        self._dialing = 0
+        self._waiting = 0
+        self._created = 0
+        self._dial_failures = 0
+
+    def __len__(self) -> int:
+        """How many slots are taken."""
+        return self._slots
+
+    def stats(self) -> PoolStats:
+        return PoolStats(
+            active=len(self._members) - len(self._idle),
+            idle=len(self._idle),
+            dialing=self._dialing,
+            queued=self._waiting,
+            created=self._created,
+            dial_failures=self._dial_failures,
+        )
+
+    # ------------------------------------------------------------------ what requests do
+
+    def take(self, origin: Origin) -> C | None:
+        """Take a place on the connection that was used last, None if there is none: then `enqueue`."""
+        shelf = self._shelves.get(origin)
+        if shelf is None or not shelf.free:
+            return None
+        member = next(reversed(shelf.free))
+        self._use(member)
+        return member.connection
+
+    def enqueue(self, ticket: Ticket[C]) -> None:
+        """Put a request at the end of its queue. Raises `QueueFull`."""
+        if self._waiting >= self._limits.queued:
+            raise QueueFull(f"{self._waiting} requests wait for a connection already (Limits.queued)")
+        shelf = self._shelf(ticket.origin)
+        shelf.waiters[ticket] = None
+        self._waiting += 1
+        self._settle(shelf)
+
+    def leave(self, ticket: Ticket[C]) -> None:
+        """The request gave up waiting, maybe after it was served: then somebody else gets what it got."""
+        connection, ticket.connection = ticket.connection, None
+        if connection is not None:
+            self.give(connection)
+            return
+        shelf = self._shelves.get(ticket.origin)
+        if shelf is not None and ticket in shelf.waiters:
+            del shelf.waiters[ticket]
+            self._waiting -= 1
+            self._settle(shelf)
+
+    def is_being_dialed(self, ticket: Ticket[C]) -> bool:
+        """Whether a dial is under way that is meant for this ticket. Costs as much as there are such dials."""
+        shelf = self._shelves.get(ticket.origin)
+        if shelf is None or not shelf.dialing:
+            return False
+        if shelf.multiplexes is not False:
+            return True
+        return any(waiter is ticket for waiter, _ in zip(shelf.waiters, range(shelf.dialing), strict=False))
+
+    # ------------------------------------------------------------------ what connections do
+
+    def give(self, connection: C) -> None:
+        """A place on a connection is free again; its capacity says whether it can be used again."""
+        member = self._members.get(connection)
+        if member is not None:
+            member.used -= 1
+            self._place(member)
+
+    def changed(self, connection: C) -> None:
+        """The capacity of a connection has changed."""
+        member = self._members.get(connection)
+        if member is not None:
+            self._place(member)
+
+    def drop(self, connection: C) -> None:
+        """Close a connection and free its slot. Does nothing if that has happened before."""
+        member = self._members.get(connection)
+        if member is not None:
+            self._remove(member)
+            self._share_slots()
+            self._settle(member.shelf)
+
+    def drop_idle(self, origin: Origin) -> None:
+        """Close the idle connections of an origin: one of them was found dead, the others are of its age."""
+        shelf = self._shelves.get(origin)
+        if shelf is not None:
+            for member in [member for member in shelf.free if not member.used]:
+                self.drop(member.connection)
+
+    # ------------------------------------------------------------------ what dials do
+
+    def dialed(self, origin: Origin, connection: C, *, multiplexes: bool, now: float) -> None:
+        """A dial has become a connection, whether or not anybody still waits for it."""
+        shelf = self._end_dial(origin)
+        shelf.multiplexes = multiplexes
+        self._remember(origin, multiplexes)
+        self._created += 1
+        # Connections that were opened together must not all end together: the last tenth of their life is drawn.
+        age = self._limits.connection_age
+        expires = NEVER if age is None else now + age * (1 - 0.1 * self._random())
+        member = self._members[connection] = _Member(connection, shelf, expires)
+        self._place(member)
+        self._settle(shelf)
+
+    def dial_failed(self, origin: Origin, error: Exception) -> None:
+        """A dial has failed, and with it those that it was for."""
+        shelf = self._end_dial(origin)
+        self._dial_failures += 1
+        shelf.slots -= 1
+        self._slots -= 1
+        is_for_all = shelf.multiplexes is not False and not shelf.slots
+        for _ in range(len(shelf.waiters) if is_for_all else min(1, len(shelf.waiters))):
+            self._next_waiter(shelf, error=error)
+        self._share_slots()
+        self._settle(shelf)
+
+    # ------------------------------------------------------------------ time and end
+
+    def expire(self, now: float) -> None:
+        """Close what was idle for too long or is more than allowed, and retire what is too old."""
+        limits = self._limits
+        surplus = len(self._idle) - limits.idle
+        for member in list(self._idle):
+            if member.idle_since is None:
+                member.idle_since = now
+            idle = now - member.idle_since
+            if idle >= limits.idle_seconds or (surplus > 0 and idle >= SURPLUS_SECONDS):
+                surplus -= 1
+                self.drop(member.connection)
+        for member in list(self._members.values()):
+            if now >= member.expires and not member.is_retiring:
+                member.is_retiring = True
+                self._place(member)
+
+    def shut(self, error: Exception) -> list[C]:
+        """Fail all waiters and return all connections, which are the caller's to close; the books are empty then.
+
+        Dials under way are the caller's as well: they are not to be reported any more.
+        """
+        for shelf in self._shelves.values():
+            while shelf.waiters:
+                self._next_waiter(shelf, error=error)
+        connections = list(self._members)
+        self._shelves.clear()
+        self._members.clear()
+        self._idle.clear()
+        self._starved.clear()
+        self._hungry.clear()
+        self._slots = self._dialing = 0
+        return connections
+
+    # ------------------------------------------------------------------ inside
+
+    def _shelf(self, origin: Origin) -> _Shelf[C]:
+        shelf = self._shelves.get(origin)
+        if shelf is None:
+            known = self._remembered.get(origin)
+            shelf = _Shelf(origin, self._multiplexes(origin) if known is None else known)
+            self._shelves[origin] = shelf
+        return shelf
+
+    def _remember(self, origin: Origin, multiplexes: bool) -> None:
+        self._remembered[origin] = multiplexes
+        self._remembered.move_to_end(origin)
+        if len(self._remembered) > REMEMBERED_ORIGINS:
+            self._remembered.popitem(last=False)
+
+    def _use(self, member: _Member[C]) -> None:
+        if not member.used:
+            self._idle.pop(member, None)
+            member.idle_since = None
+        member.used += 1
+        if member.used >= member.places:
+            member.shelf.free.pop(member, None)
+
+    def _next_waiter(self, shelf: _Shelf[C], *, connection: C | None = None, error: Exception | None = None) -> None:
+        """Serve the oldest waiter of a shelf."""
+        ticket, _ = shelf.waiters.popitem(last=False)
+        self._waiting -= 1
+        ticket.connection = connection
+        ticket.error = error
+        ticket.wake()
+
+    def _place(self, member: _Member[C]) -> None:
+        """Put a member where it belongs, after anything about it has changed."""
+        shelf = member.shelf
+        places = member.places
+        if not member.used and (not places or self._is_needed_elsewhere(shelf)):
+            self.drop(member.connection)
+            return
+        if places > 1 and self._starved and self._running_dry is None:
+            # Others have no connection at all, and this one might never fall idle.
+            self._running_dry = member
+            member.is_retiring = True
+            places = 0
+        while shelf.waiters and member.used < places:
+            self._use(member)
+            self._next_waiter(shelf, connection=member.connection)
+        if member.used < places:
+            shelf.free[member] = None
+            shelf.free.move_to_end(member)
+            if not member.used:
+                self._idle[member] = None
+        else:
+            shelf.free.pop(member, None)
+
+    def _is_needed_elsewhere(self, shelf: _Shelf[C]) -> bool:
+        """Whether the slot of an idle connection of this shelf should go to another origin."""
+        if self._slots < self._limits.connections:
+            return False
+        if self._starved:
+            return next(iter(self._starved)) is not shelf
+        if not self._hungry:
+            return False
+        first = next(iter(self._hungry))
+        return first is not shelf and (not shelf.waiters or first.slots + 1 < shelf.slots)
+
+    def _settle(self, shelf: _Shelf[C]) -> None:
+        """Begin the dials a shelf wants, or note that it wants them; forget a shelf with nothing on it."""
+        while shelf.wants_dial and self._is_below_own_limit(shelf):
+            if self._slots >= self._limits.connections and not self._evict():
+                (self._hungry if shelf.slots else self._starved).setdefault(shelf)
+                (self._starved if shelf.slots else self._hungry).pop(shelf, None)
+                return
+            self._begin_dial(shelf)
+        self._hungry.pop(shelf, None)
+        self._starved.pop(shelf, None)
+        if not shelf.slots and not shelf.waiters:
+            self._shelves.pop(shelf.origin, None)
+
+    def _is_below_own_limit(self, shelf: _Shelf[C]) -> bool:
+        limit = self._limits.connections_per_origin
+        return limit is None or shelf.slots < limit
+
+    def _share_slots(self) -> None:
+        """Give free slots to the shelves that want them, one each in turn."""
+        while self._slots < self._limits.connections and (waiting := self._starved or self._hungry):
+            shelf, _ = waiting.popitem(last=False)
+            if shelf.wants_dial and self._is_below_own_limit(shelf):
+                self._begin_dial(shelf)
+                if shelf.wants_dial and self._is_below_own_limit(shelf):
+                    self._hungry[shelf] = None
+
+    def _begin_dial(self, shelf: _Shelf[C]) -> None:
+        shelf.slots += 1
+        shelf.dialing += 1
+        self._slots += 1
+        self._dialing += 1
+        self._dial(shelf.origin, next(iter(shelf.waiters)))
+
+    def _end_dial(self, origin: Origin) -> _Shelf[C]:
+        shelf = self._shelves[origin]
+        shelf.dialing -= 1
+        self._dialing -= 1
+        return shelf
+
+    def _evict(self) -> bool:
+        """Free a slot by closing the connection that was idle for longest, if there is one."""
+        if not self._idle:
+            return False
+        member = next(iter(self._idle))
+        self._remove(member)
+        if not member.shelf.slots and not member.shelf.waiters:
+            self._shelves.pop(member.shelf.origin, None)
+        return True
+
+    def _remove(self, member: _Member[C]) -> None:
+        del self._members[member.connection]
+        if self._running_dry is member:
+            self._running_dry = None
+        self._idle.pop(member, None)
+        member.shelf.free.pop(member, None)
+        member.shelf.slots -= 1
+        self._slots -= 1
+        self._close(member.connection)

@@ -1,0 +1,292 @@
+"""The shell around the ledger: it opens, queues, sends, and times, and has no rules of its own.
+
+Dials belong to the pool, not to the request that asked for one: a cancelled request does not kill a connection that
+others wait for, and a dial that nobody waits for any more becomes an idle connection.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Literal
+
+import anyio
+
+from netio.deadline import Clock, deadline_after
+from netio.errors import (
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    Phase,
+    PoolTimeout,
+    QueueFull,
+    RequestError,
+    SessionClosed,
+    StreamReset,
+    TimeoutError,
+    TotalTimeout,
+)
+from netio.message import Request, Response
+from netio.pool._ledger import Ledger, PoolStats, Ticket
+from netio.pool._limits import Limits
+from netio.pool._timer import Timer
+from netio.protocol import Connection, Environment, Http1Connection, Http2Connection
+from netio.transport import Connect, Dial, Dialer, Link, Runtime, Waiter, current_runtime
+from netio.url import Origin
+from netio.wire import ReferenceHttp1, ReferenceHttp2
+
+Http2Wish = bool | Literal["prior-knowledge"]
+"""True: if the server agrees by ALPN; False: never; "prior-knowledge": always, also in clear text."""
+
+CLOSE_SECONDS = 1.0
+"""What closing may take for GOAWAY and close_notify; nothing is lost if they do not arrive."""
+
+_ALPN: dict[Http2Wish, tuple[str, ...]] = {
+    True: ("h2", "http/1.1"),
+    False: ("http/1.1",),
+    "prior-knowledge": ("h2",),
+}
+
+
+class _QueueWait:
+    """A request in the queue. While a connection is being opened for it, the time in the queue does not count."""
+
+    __slots__ = ("_ledger", "_seconds", "_ticket", "_total", "deadline", "is_expired", "waiter")
+
+    def __init__(
+        self, ledger: Ledger[Connection], ticket: Ticket[Connection], waiter: Waiter, request: Request, now: float
+    ) -> None:
+        self._ledger = ledger
+        self._ticket = ticket
+        self._seconds = request.timeouts.pool
+        self._total = request.deadline
+        self.waiter = waiter
+        self.is_expired = False
+        self.deadline = min(deadline_after(now, self._seconds), self._total)
+
+    def look(self, now: float) -> None:
+        if now < self.deadline:
+            return
+        if now < self._total and self._ledger.is_being_dialed(self._ticket):
+            self.deadline = min(deadline_after(now, self._seconds), self._total)
+            return
+        self.is_expired = True
+        self.waiter.wake()
+
+
+class _DialWait:
+    """A dial under its time limit."""
+
+    __slots__ = ("deadline", "is_expired", "scope")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.scope = anyio.CancelScope()
+        self.is_expired = False
+
+    def look(self, now: float) -> None:
+        if now >= self.deadline:
+            self.is_expired = True
+            self.scope.cancel()
+
+
+class Pool:
+    """Connections to any number of origins, on one event loop. `send` is the one arrow, at its lower end."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        clock: Clock,
+        http2: Http2Wish = True,
+        verify: bool | str | ssl.SSLContext = True,
+        connect: Connect | None = None,
+    ) -> None:
+        self.runtime: Runtime = current_runtime()
+        self._clock = clock
+        self._http2: Http2Wish = http2
+        self._is_closed = False
+        self._dials: set[_DialWait] = set()
+        self._dialer = Dialer(self.runtime, verify=verify, alpn=_ALPN[http2], connect=connect)
+        self._ledger: Ledger[Connection] = Ledger(
+            limits,
+            dial=self._start_dial,
+            close=self._close,
+            multiplexes=self._multiplexes,
+        )
+        self._timer = Timer(
+            self.runtime, clock, expire=self._ledger.expire, is_idle=lambda: not len(self._ledger)
+        )
+        self._environment = Environment(self.runtime, clock, self._timer.watchdog)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    def stats(self) -> PoolStats:
+        return self._ledger.stats()
+
+    # ------------------------------------------------------------------ requests
+
+    async def send(self, request: Request) -> Response:
+        """Send a request on a connection of the pool.
+
+        It is sent a second time, once, if it provably did not reach the server, or if a connection that had served
+        before died without a byte of an answer and the request may be repeated (RFC 9110 section 9.2.2).
+        """
+        connection = await self._acquire(request)
+        was_used = connection.uses > 0
+        try:
+            return await connection.send(request)
+        except (ConnectionLost, StreamReset) as error:
+            if not _may_resend(request, error, was_used=was_used):
+                raise
+            if error.sent:
+                self._ledger.drop_idle(request.url.origin)
+        connection = await self._acquire(request)
+        return await connection.send(request)
+
+    async def _acquire(self, request: Request) -> Connection:
+        """Return a connection on which a place is taken; it is `connection.send` that gives it back."""
+        origin = request.url.origin
+        while True:
+            if self._is_closed:
+                raise SessionClosed("the session is closed", request=request)
+            connection = self._ledger.take(origin)
+            if connection is None:
+                connection = await self._queue(request, origin)
+            # A new connection is taken as it is: a server that closes each at once must not be dialed for ever.
+            if not connection.uses or not connection.is_stale():
+                return connection
+            self._ledger.drop(connection)
+
+    async def _queue(self, request: Request, origin: Origin) -> Connection:
+        waiter = self.runtime.waiter()
+        ticket: Ticket[Connection] = Ticket(origin, waiter.wake, request.timeouts.connect)
+        wait = _QueueWait(self._ledger, ticket, waiter, request, self._clock.now())
+        try:
+            self._ledger.enqueue(ticket)
+        except QueueFull as error:
+            raise error.during(request, "queue", sent=False) from None
+        self._timer.start()
+        self._timer.watchdog.add(wait)
+        try:
+            await waiter.park()
+        except BaseException:
+            self._ledger.leave(ticket)
+            raise
+        finally:
+            self._timer.watchdog.discard(wait)
+        if ticket.connection is not None:
+            return ticket.connection
+        phase: Phase = "connect" if self._ledger.is_being_dialed(ticket) else "queue"
+        self._ledger.leave(ticket)
+        if ticket.error is not None:
+            raise _for_request(ticket.error, request)
+        raise _queue_timeout(request, wait, phase)
+
+    # ------------------------------------------------------------------ connections
+
+    def _multiplexes(self, origin: Origin) -> bool | None:
+        if self._http2 == "prior-knowledge":
+            return True
+        return None if self._http2 and origin.is_tls else False
+
+    def _start_dial(self, origin: Origin, ticket: Ticket[Connection]) -> None:
+        self.runtime.spawn(self._dial, origin, ticket)
+
+    async def _dial(self, origin: Origin, ticket: Ticket[Connection]) -> None:
+        """Open a connection, in the background, and give it to the ledger, whoever waits for it by then."""
+        if self._is_closed:
+            return
+        dial = Dial(origin)
+        wait = _DialWait(deadline_after(self._clock.now(), ticket.connect_seconds))
+        self._dials.add(wait)
+        self._timer.watchdog.add(wait)
+        error: Exception | None = None
+        link: Link | None = None
+        try:
+            with wait.scope:
+                link = await self._dialer.dial(dial)
+        except Exception as raised:
+            error = raised
+        finally:
+            self._dials.discard(wait)
+            self._timer.watchdog.discard(wait)
+        if self.is_closed:
+            if link is not None:
+                link.abort()
+        elif link is None:
+            self._ledger.dial_failed(origin, error or _connect_timeout(dial, ticket.connect_seconds))
+        else:
+            self._open(origin, link)
+
+    def _open(self, origin: Origin, link: Link) -> None:
+        speaks_http2 = link.alpn == "h2" or (self._http2 == "prior-knowledge" and not origin.is_tls)
+        if self._http2 == "prior-knowledge" and not speaks_http2:
+            link.abort()
+            self._ledger.dial_failed(origin, ConnectError(f"{origin} does not speak HTTP/2", phase="tls"))
+            return
+        connection: Connection
+        if speaks_http2:
+            connection = Http2Connection(origin, link, ReferenceHttp2(), self._environment, self)
+        else:
+            connection = Http1Connection(origin, link, ReferenceHttp1(), self._environment, self)
+        self._ledger.dialed(origin, connection, multiplexes=speaks_http2, now=self._clock.now())
+
+    def exchange_over(self, connection: Connection) -> None:
+        self._ledger.give(connection)
+
+    def capacity_changed(self, connection: Connection) -> None:
+        self._ledger.changed(connection)
+
+    def _close(self, connection: Connection) -> None:
+        if not connection.is_closed:
+            self.runtime.spawn(connection.aclose)
+
+    # ------------------------------------------------------------------ end
+
+    async def aclose(self) -> None:
+        """Fail what waits and what is under way, close all connections, and end all background tasks."""
+        self._is_closed = True
+        for connection in self._ledger.shut(SessionClosed("the session was closed")):
+            connection.shut_down()
+        for wait in self._dials:
+            wait.scope.cancel()
+        self._timer.stop()
+        try:
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self.runtime.finish()
+        finally:
+            await self.runtime.aclose()
+
+
+def _may_resend(request: Request, error: ConnectionLost | StreamReset, *, was_used: bool) -> bool:
+    if not request.body.is_replayable:
+        return False
+    if not error.sent:
+        return True
+    return was_used and isinstance(error, ConnectionLost) and error.unanswered and request.is_idempotent
+
+
+def _for_request(error: Exception, request: Request) -> Exception:
+    """Give a dial's error to one of those that waited for it; what a user's hook raised is handed on as it is."""
+    if isinstance(error, RequestError):
+        return error.during(request, error.phase, sent=False)
+    return error
+
+
+def _queue_timeout(request: Request, wait: _QueueWait, phase: Phase) -> TimeoutError:
+    if wait.deadline >= request.deadline:
+        return TotalTimeout("the deadline of the request passed", request=request, phase=phase, sent=False)
+    seconds = request.timeouts.pool
+    return PoolTimeout(
+        f"no connection became free for {seconds:g} s; more of them (Limits.connections), fewer requests at once, or "
+        "responses that are read and closed earlier would help",
+        request=request,
+        phase="queue",
+        sent=False,
+    )
+
+
+def _connect_timeout(dial: Dial, seconds: float | None) -> ConnectTimeout:
+    return ConnectTimeout(f"connecting to {dial.origin} took longer than {seconds:g} s", phase=dial.phase)

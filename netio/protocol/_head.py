@@ -1,0 +1,71 @@
+"""From a Request to the head that goes on the wire: authority and framing are decided here, once (HAZARDS REQ-03)."""
+
+from __future__ import annotations
+
+import re
+
+from netio.errors import InvalidRequest
+from netio.headers import Field
+from netio.message import Request
+from netio.wire import RequestHead
+
+# Fields that speak about the connection are netio's to send (RFC 9110 section 7.6.1). Those that only ask for what netio
+# does anyway are dropped, since many programs carry them along; "Connection: close" is obeyed on HTTP/1.1.
+_CONNECTION_FIELDS = frozenset(("connection", "keep-alive", "proxy-connection"))
+_FRAMING_FIELDS = frozenset(("host", "content-length", "transfer-encoding", "upgrade", "te", "trailer"))
+_DIGITS = re.compile(r"[0-9]{1,19}").fullmatch
+
+
+def request_head(request: Request) -> RequestHead:
+    """Return the head of a request. Raises `InvalidRequest` for a head that contradicts itself or the body."""
+    url, body = request.url, request.body
+    authority = url.origin.authority
+    length = body.length
+    fields: list[Field] = []
+    seen: set[str] = set()
+    for name, value in request.headers.fields:
+        lowered = name.lower()
+        if lowered not in _FRAMING_FIELDS:
+            if lowered not in _CONNECTION_FIELDS or (lowered == "connection" and value.lower() == "close"):
+                fields.append((name, value))
+            continue
+        if lowered in seen:
+            raise InvalidRequest(f"the request has more than one {name} field")
+        seen.add(lowered)
+        if lowered == "host":
+            authority = _checked_authority(value)
+        elif lowered == "content-length":
+            length = _declared_length(value, length)
+        elif lowered == "transfer-encoding":
+            _check_transfer_encoding(value, length)
+        elif lowered == "te" and value.lower() == "trailers":
+            fields.append((name, value))
+        else:
+            raise InvalidRequest(f"netio does not send the field {name}: {ascii(value[:40])}")
+    if "content-length" in seen and "transfer-encoding" in seen:
+        raise InvalidRequest("the request has both Content-Length and Transfer-Encoding")
+    if body.content_type is not None and "content-type" not in request.headers:
+        fields.append(("Content-Type", body.content_type))
+    return RequestHead(request.method, url.scheme, authority, url.target, tuple(fields), length)
+
+
+def _checked_authority(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~:\[\]-]+", value):
+        raise InvalidRequest(f"{ascii(value[:80])} is not a value for the Host field")
+    return value
+
+
+def _declared_length(value: str, length: int | None) -> int:
+    if not _DIGITS(value):
+        raise InvalidRequest(f"{ascii(value[:40])} is not a Content-Length")
+    declared = int(value)
+    if length is not None and declared != length:
+        raise InvalidRequest(f"Content-Length says {declared}, and the body has {length} bytes")
+    return declared
+
+
+def _check_transfer_encoding(value: str, length: int | None) -> None:
+    if value.lower() != "chunked" or length is not None:
+        raise InvalidRequest(
+            "Transfer-Encoding is decided by netio: a body of unknown length is sent chunked, any other by its length"
+        )

@@ -1,0 +1,184 @@
+"""An HTTP/2 connection: many exchanges at once, each a stream of its own (RFC 9113).
+
+The link is pushed (or pumped), so frames are taken in, and PING, SETTINGS and WINDOW_UPDATE answered, whether or not
+anybody waits. Every call into the engine is followed by `_flush` in the same synchronous step: what the engine queued
+leaves in the order in which it was queued, which HPACK and the order of stream ids depend on.
+
+A stream is counted by the owner from `open` until it is over: complete on both sides, or reset. A stream that fails, or
+is cancelled or times out, is reset, and nothing else on the connection notices.
+"""
+
+from __future__ import annotations
+
+from netio.errors import ConnectionLost, InvalidRequest, Phase, ProtocolError, RequestError, SessionClosed
+from netio.message import Request
+from netio.protocol._connection import (
+    INLINE_BODY,
+    SESSION_CLOSED,
+    Connection,
+    Environment,
+    Exchange,
+    Owner,
+    wake,
+)
+from netio.protocol._head import request_head
+from netio.transport import Link
+from netio.url import Origin
+from netio.wire import Http2Engine, Message, Stream
+
+
+class Http2Connection(Connection):
+    """See the module's docstring."""
+
+    __slots__ = ("_capacity", "_engine", "_exchanges")
+
+    http_version = "HTTP/2"
+
+    def __init__(
+        self, origin: Origin, link: Link, engine: Http2Engine, environment: Environment, owner: Owner
+    ) -> None:
+        super().__init__(origin, link, environment, owner)
+        self._engine = engine
+        self._exchanges: dict[Message, Exchange] = {}
+        self._capacity = engine.max_streams
+        link.start(self, is_pumped=True)
+        self._flush()
+
+    @property
+    def capacity(self) -> int:
+        return 0 if self.is_closed else self._engine.max_streams
+
+    def open(self, request: Request) -> Exchange:
+        try:
+            stream = self._engine.open(request_head(request))
+        except (InvalidRequest, ConnectionLost) as error:
+            self.owner.exchange_over(self)
+            phase: Phase = "build" if isinstance(error, InvalidRequest) else "send"
+            raise error.during(request, phase, sent=False) from error.__cause__
+        except BaseException as error:
+            self.owner.exchange_over(self)
+            self.fail(ConnectionLost(f"netio failed: {error!r}"))
+            raise
+        self.uses += 1
+        stream.credits_itself = not request.is_streamed
+        exchange = self._exchanges[stream] = Exchange(self, request, stream)
+        if not stream.is_request_ended:
+            self._begin_body(exchange, stream)
+        self._flush()
+        return exchange
+
+    def _begin_body(self, exchange: Exchange, stream: Stream) -> None:
+        data = exchange.request.body.data
+        if data is None or len(data) > INLINE_BODY:
+            exchange.start_upload()
+            return
+        taken = self._engine.send(stream, data)
+        if taken == len(data):
+            self._engine.end(stream)
+        else:
+            exchange.start_upload(offset=taken)
+
+    async def send_piece(self, exchange: Exchange, piece: bytes) -> None:
+        stream = exchange.message
+        assert isinstance(stream, Stream)
+        rest = memoryview(piece)
+        while rest and not stream.is_complete:
+            taken = self._engine.send(stream, rest)
+            self._flush()
+            rest = rest[taken:]
+            await exchange.wait_to_write(for_room=bool(rest))
+
+    async def send_end(self, exchange: Exchange) -> None:
+        stream = exchange.message
+        assert isinstance(stream, Stream)
+        self._engine.end(stream)
+        self._flush()
+
+    @property
+    def has_unsent(self) -> bool:
+        return False  # what the link has not sent may be anybody's
+
+    def progress_of(self, message: Message) -> int:
+        return message.received + len(message.informational) + (message.head is not None)
+
+    def take_chunks(self, message: Message) -> list[bytes]:
+        assert isinstance(message, Stream)
+        chunks = self._engine.take_chunks(message)
+        self._flush()
+        return chunks
+
+    def _flush(self) -> None:
+        if self._engine.has_output:
+            self.link.write(self._engine.take())
+
+    # ------------------------------------------------------------------ what the link tells
+
+    def feed(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        try:
+            streams = self._engine.feed(data)
+        except ProtocolError as error:
+            self.fail(error)
+            return
+        for stream in streams:
+            self._look_at(stream)
+        self._flush()
+        if self._engine.max_streams != self._capacity:
+            self._capacity = self._engine.max_streams
+            self.owner.capacity_changed(self)
+
+    def _look_at(self, stream: Stream) -> None:
+        wake(stream.reader)
+        if stream.is_complete or not stream.needs_room:
+            wake(stream.writer)
+        exchange = self._exchanges.get(stream)
+        if exchange is not None and stream.is_complete:
+            if exchange.is_uploading:
+                # The answer is complete before the request was: the rest is not wanted (RFC 9113 section 8.1).
+                exchange.abandon()
+            else:
+                exchange.settle()
+
+    def lost(self, error: RequestError | None) -> None:
+        self.fail(error or ConnectionLost("the server closed the connection"))
+
+    # ------------------------------------------------------------------ ends
+
+    def conclude(self, exchange: Exchange) -> None:
+        self._exchanges.pop(exchange.message, None)
+        self.owner.exchange_over(self)
+
+    def discard(self, exchange: Exchange) -> None:
+        stream = exchange.message
+        assert isinstance(stream, Stream)
+        self._engine.cancel(stream)
+        self._flush()
+        self._exchanges.pop(stream, None)
+        self.owner.exchange_over(self)
+
+    def fail(self, error: RequestError) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._engine.fail(error)
+        self._flush()
+        for stream, exchange in list(self._exchanges.items()):
+            if isinstance(stream.error, ConnectionLost):
+                stream.error.unanswered = not self.progress_of(stream)
+            wake(stream.reader)
+            wake(stream.writer)
+            exchange.abandon()
+        self.environment.runtime.spawn(self.link.aclose)
+        self.owner.capacity_changed(self)
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+        self._engine.close()
+        self._flush()
+        await self.link.aclose()
+
+    def shut_down(self) -> None:
+        if not self.is_closed:
+            self._engine.close()
+            self._flush()
+            self.fail(SessionClosed(SESSION_CLOSED, sent=True))

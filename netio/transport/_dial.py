@@ -1,0 +1,212 @@
+"""From an origin to a Link: resolve the name, race the addresses, shake hands.
+
+The addresses are tried in the order in which the system returns them (getaddrinfo sorts by RFC 6724), the next one
+250 ms after the one before or as soon as that failed, and the first that connects wins (RFC 8305 section 5). Name
+resolution runs in threads of its own limiter: the event loop's default executor is shared with the user's code, and
+a busy one looks like a DNS timeout (cpython#112169).
+
+A dial has no time limit of its own: the pool that owns it cancels it, and asks `Dial.phase` how far it had come.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+import anyio.to_thread
+from anyio.abc import ByteStream
+
+from netio.errors import ConnectError, Phase, RequestError, ResolveError, TLSError
+from netio.transport._contract import Link
+from netio.transport._runtime import Runtime
+from netio.transport._stream_link import StreamLink
+from netio.transport._tls import TLSChannel, tls_context
+from netio.url import Origin
+
+Connect = Callable[[str, int], Awaitable[ByteStream]]
+"""Opens a byte stream to a host and port: a hook for other networks, tunnels and tests."""
+
+ATTEMPT_DELAY = 0.25  # RFC 8305 section 5 recommends 250 ms; Chrome and Firefox use 300 and 250
+RESOLVER_THREADS = 20
+_HANDSHAKE_READ = 65_536
+
+
+class Dial:
+    """One attempt to open a connection to an origin, and how far it has come."""
+
+    __slots__ = ("origin", "phase")
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.phase: Phase = "resolve"
+
+
+class Dialer:
+    """Opens links. One for each pool, and so for one event loop, trust setting and list of protocols."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        verify: bool | str | ssl.SSLContext,
+        alpn: tuple[str, ...],
+        connect: Connect | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._verify = verify
+        self._alpn = alpn
+        self._connect = connect
+        self._context: ssl.SSLContext | None = None
+        self._threads = anyio.CapacityLimiter(RESOLVER_THREADS)
+
+    async def dial(self, dial: Dial) -> Link:
+        """Open a link. Raises `ConnectError` and its kin; whatever else happens, no socket is left open."""
+        origin = dial.origin
+        stream = await self._open(dial)
+        if not origin.is_tls:
+            return StreamLink(stream, self._runtime)
+        try:
+            dial.phase = "tls"
+            channel = TLSChannel(self._tls_context(), origin.host.rstrip("."))
+            await _shake_hands(stream, channel)
+            return StreamLink(stream, self._runtime, channel)
+        except ValueError as error:
+            await anyio.aclose_forcefully(stream)
+            raise TLSError(f"TLS cannot be used with the host name {origin.host!r}: {error}") from error
+        except BaseException:
+            await anyio.aclose_forcefully(stream)
+            raise
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = self._make_context()
+        return self._context
+
+    def _make_context(self) -> ssl.SSLContext:
+        if isinstance(self._verify, ssl.SSLContext):
+            self._verify.set_alpn_protocols(list(self._alpn))
+            return self._verify
+        try:
+            return tls_context(self._verify, self._alpn)
+        except OSError as error:
+            raise TLSError(f"the certificates to trust cannot be read from {self._verify!r}: {error}") from error
+
+    async def _open(self, dial: Dial) -> ByteStream:
+        origin = dial.origin
+        if self._connect is not None:
+            dial.phase = "connect"
+            try:
+                return await self._connect(origin.host, origin.port)
+            except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream) as error:
+                raise ConnectError(f"cannot connect to {origin}: {_words(error)}") from error
+        addresses = await self._resolve(origin)
+        dial.phase = "connect"
+        return await _race(addresses, origin)
+
+    async def _resolve(self, origin: Origin) -> Sequence[str]:
+        if _is_address(origin.host):
+            return [origin.host]
+        try:
+            found = await anyio.to_thread.run_sync(
+                _getaddrinfo, origin.host, origin.port, limiter=self._threads, abandon_on_cancel=True
+            )
+        except (OSError, UnicodeError) as error:
+            raise ResolveError(f"cannot resolve {origin.host}: {_words(error)}") from error
+        return list(dict.fromkeys(str(place[4][0]) for place in found))
+
+
+def _getaddrinfo(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _words(error: BaseException) -> str:
+    """What happened, in the words of the operating system: every event loop puts it differently."""
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
+        return os.strerror(error.errno).lower()
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (text or type(error).__name__).lower()
+
+
+async def _race(addresses: Sequence[str], origin: Origin) -> ByteStream:
+    """Connect to the first address that answers; the others are given up."""
+    failures: list[tuple[str, OSError]] = []
+    winner: ByteStream | None = None
+
+    async def attempt(address: str, failed: anyio.Event) -> None:
+        nonlocal winner
+        try:
+            stream = await anyio.connect_tcp(address, origin.port)
+        except OSError as error:
+            failures.append((address, error))
+            failed.set()
+            return
+        if winner is None:
+            winner = stream
+            attempts.cancel_scope.cancel()
+        else:
+            await anyio.aclose_forcefully(stream)
+
+    try:
+        async with anyio.create_task_group() as attempts:
+            for address in addresses:
+                failed = anyio.Event()
+                attempts.start_soon(attempt, address, failed)
+                with anyio.move_on_after(ATTEMPT_DELAY):
+                    await failed.wait()
+    except BaseException:
+        if winner is not None:
+            await anyio.aclose_forcefully(winner)
+        raise
+    if winner is not None:
+        return winner
+    tried = "; ".join(f"{address}: {_words(_innermost(error))}" for address, error in failures)
+    raise ConnectError(f"cannot connect to {origin}: {tried}") from failures[-1][1]
+
+
+def _innermost(error: OSError) -> BaseException:
+    """anyio says "all connection attempts failed" and keeps what happened as the cause."""
+    cause = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause if isinstance(cause, OSError) else error
+
+
+async def _shake_hands(stream: ByteStream, channel: TLSChannel) -> None:
+    received = b""
+    while True:
+        try:
+            is_done = channel.handshake(received)
+        except RequestError:
+            if channel.has_output:  # the alert that tells the server why; whether it hears it does not matter
+                with anyio.move_on_after(1):
+                    await _try_send(stream, channel.take())
+            raise
+        try:
+            if channel.has_output:
+                await stream.send(channel.take())
+            if is_done:
+                return
+            received = await stream.receive(_HANDSHAKE_READ)
+        except anyio.EndOfStream as error:
+            raise TLSError("the server closed the connection during the TLS handshake") from error
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise TLSError(f"the connection broke during the TLS handshake: {_words(error.__cause__ or error)}") from error
+
+
+async def _try_send(stream: ByteStream, data: bytes) -> None:
+    try:
+        await stream.send(data)
+    except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        return

@@ -1,0 +1,194 @@
+"""URL and Origin.
+
+One parser serves everything that looks at a URL: routing, the request target, Host, SNI, later cookies, redirects and
+proxies. So no two parts of netio can read the same text differently (HAZARDS REQ-07, REQ-08). Parsing, joining and
+quoting are yarl's; in front of it stand a strict check, since yarl drops line breaks silently and lets blanks into host
+names, and a bounded cache, since a new yarl URL costs 4 µs and a dict hit 0.07.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import yarl
+
+from netio.errors import InvalidURL
+
+Primitive = str | int | float | bool | None
+Params = Mapping[str, Primitive | Iterable[Primitive]] | Iterable[tuple[str, Primitive]]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_REG_NAME = re.compile(r"[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*\.?")
+_MAX_HOST = 253  # RFC 1035 section 2.3.4, without the root's dot
+_MAX_URL = 65_536  # no server takes a longer one; bounds the work of the parser
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port: what pools, breakers and budgets go by (RFC 9110 section 4.3.1)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def is_tls(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host field and `:authority` have it: the default port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if _DEFAULT_PORTS.get(self.scheme) == self.port else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+class URL:
+    """An absolute or relative URL, immutable, parsed once.
+
+    `URL("https://bücher.example/a b?q=ü#part")` has the A-label host `xn--bcher-kva.example` and the target
+    `/a%20b?q=%C3%BC`. Userinfo and fragment are kept in `str(url)` and never reach the wire.
+
+    Raises `InvalidURL` for control characters, blanks around, a backslash, an impossible host or port.
+    """
+
+    __slots__ = ("_yarl", "host", "origin", "port", "scheme", "target")
+
+    def __init__(self, text: str | URL) -> None:
+        parsed = text._yarl if isinstance(text, URL) else _parse(text)
+        self._take(parsed)
+
+    @classmethod
+    def _of(cls, parsed: yarl.URL) -> URL:
+        url = cls.__new__(cls)
+        url._take(parsed)
+        return url
+
+    def _take(self, parsed: yarl.URL) -> None:
+        self._yarl = parsed
+        self.scheme: str = parsed.scheme
+        self.host: str = parsed.raw_host or ""
+        self.port: int | None = parsed.port
+        self.target: str = parsed.raw_path_qs or "/"
+        self.origin = Origin(self.scheme, self.host, self.port or 0)
+
+    @property
+    def is_absolute(self) -> bool:
+        return bool(self.scheme and self.host)
+
+    @property
+    def path(self) -> str:
+        """The path, percent-encoded."""
+        return self._yarl.raw_path
+
+    @property
+    def query(self) -> str:
+        """The query, percent-encoded, without the question mark."""
+        return self._yarl.raw_query_string
+
+    @property
+    def fragment(self) -> str:
+        return self._yarl.raw_fragment
+
+    @property
+    def username(self) -> str | None:
+        return self._yarl.user
+
+    @property
+    def password(self) -> str | None:
+        return self._yarl.password
+
+    @property
+    def redacted(self) -> str:
+        """The URL as it may be shown in logs and errors: no userinfo, no query, no fragment."""
+        place = str(self.origin) if self.is_absolute else ""
+        return f"{place}{self.path}{'?...' if self.query else ''}"
+
+    def join(self, reference: str | URL) -> URL:
+        """Resolve a reference against this URL (RFC 3986 section 5.2)."""
+        return URL._of(self._yarl.join(URL(reference)._yarl))
+
+    def with_params(self, params: Params) -> URL:
+        """Return this URL with parameters added to its query; None values are left out, booleans become true, false."""
+        pairs = [(name, text) for name, value in _pairs(params) if (text := _param_text(value)) is not None]
+        return URL._of(self._yarl.extend_query(pairs)) if pairs else self
+
+    def __str__(self) -> str:
+        return str(self._yarl)
+
+    def __repr__(self) -> str:
+        return f"URL({self.redacted!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, URL):
+            return self._yarl == other._yarl
+        return str(self) == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._yarl)
+
+
+def _parse(text: str) -> yarl.URL:
+    if len(text) > _MAX_URL:
+        raise InvalidURL(f"the URL is {len(text)} characters long, more than {_MAX_URL}")
+    if text != text.strip(" ") or _CONTROL.search(text):
+        raise InvalidURL(f"the URL has a line break, a control character or blanks around it: {_excerpt(text)}")
+    if "\\" in text.partition("?")[0]:
+        # Browsers read it as a slash, RFC 3986 does not know it: two readers, two hosts (HAZARDS REQ-08).
+        raise InvalidURL(f"the URL has a backslash before its query: {_excerpt(text)}")
+    try:
+        parsed = yarl.URL(text)
+        host, port = parsed.raw_host, parsed.port
+    except ValueError as error:
+        raise InvalidURL(f"{error}: {_excerpt(text)}") from error
+    if host is not None:
+        _check_host(host, text)
+        if port == 0:
+            raise InvalidURL(f"port 0 cannot be connected to: {_excerpt(text)}")
+    return parsed
+
+
+def _check_host(host: str, text: str) -> None:
+    if ":" in host:
+        if "%" in host:
+            raise InvalidURL(f"an IPv6 zone is not allowed in a URL (RFC 9844): {_excerpt(text)}")
+        return  # yarl has parsed it as an IPv6 address
+    if len(host.rstrip(".")) > _MAX_HOST:
+        raise InvalidURL(f"the host name is {len(host)} characters long, more than {_MAX_HOST}: {_excerpt(text)}")
+    if not _REG_NAME.fullmatch(host) or any(len(label) > 63 for label in host.split(".")):
+        raise InvalidURL(f"{host!r} is not a host name: {_excerpt(text)}")
+
+
+def _excerpt(text: str) -> str:
+    """Show the beginning of a URL that could not be parsed, without what may be a password."""
+    authority = text.split("/", 3)[2] if text.count("/") > 1 else text
+    if "@" in authority:
+        text = text.replace(authority.rpartition("@")[0], "...", 1)
+    text = text.partition("?")[0]
+    return ascii(text if len(text) <= 80 else text[:77] + "...")
+
+
+def _pairs(params: Params) -> Iterable[tuple[str, Primitive]]:
+    for name, value in params.items() if isinstance(params, Mapping) else params:
+        if isinstance(value, Iterable) and not isinstance(value, str):
+            for one in value:
+                yield name, one
+        else:
+            yield name, value
+
+
+def _param_text(value: Primitive) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+@lru_cache(maxsize=4096)
+def parse_url(text: str) -> URL:
+    """Parse a URL, remembering the last 4,096 of them."""
+    return URL(text)

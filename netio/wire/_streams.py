@@ -1,0 +1,186 @@
+"""The streams of one HTTP/2 connection on h2: which are open, who waits, and whose window credit is still owed.
+
+h2 counts streams and windows as well. What the two must agree on changes in one place each, here: a stream leaves the
+table when h2 has it closed, and every byte that h2 counted against a window is given back once, by whoever ends it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from copy import copy
+from typing import TypeGuard
+
+import h2.config
+import h2.connection
+import h2.exceptions
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes, Settings
+from hpack import HeaderTuple
+
+from netio.errors import ProtocolError, RequestError
+from netio.wire._contract import MAX_HEAD_BYTES, RequestHead, Stream, Wish
+
+_DEFAULT_WINDOW = 65_535  # RFC 9113 section 6.9.2
+
+# Header blocks are judged in _blocks.py.
+_CONFIG = h2.config.H2Configuration(
+    client_side=True,
+    header_encoding=None,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+)
+
+
+class ReferenceStream(Stream):
+    """A stream, and what the engine has to remember of it."""
+
+    __slots__ = ("expected", "is_end_told", "method", "owed", "unsent")
+
+    def __init__(self, stream_id: int, method: str, length: int | None) -> None:
+        super().__init__(stream_id)
+        self.method = method
+        self.unsent = length
+        """How many bytes of the request body are still to come, None if only its end will tell."""
+        self.expected: int | None = None
+        """The length of the response body, None if only its end will tell."""
+        self.owed = 0
+        """For how many bytes of it no window credit was given back."""
+        self.is_end_told = False
+        """It was returned by `claim` when it was complete."""
+
+
+class StreamTable:
+    """The open streams, beside an `H2Connection`."""
+
+    def __init__(self, stream_window: int, connection_window: int) -> None:
+        self.h2 = h2.connection.H2Connection(_CONFIG)
+        self.h2.local_settings = Settings(
+            client=True,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.INITIAL_WINDOW_SIZE: stream_window,
+                SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEAD_BYTES,
+            },
+        )
+        self.h2.initiate_connection()
+        if connection_window > _DEFAULT_WINDOW:
+            self.h2.increment_flow_control_window(connection_window - _DEFAULT_WINDOW)
+        self.output = bytearray()
+        self.open: dict[int, ReferenceStream] = {}
+        self.is_dead = False
+        self._touched: dict[int, ReferenceStream] = {}
+        self.flush()
+
+    def flush(self) -> None:
+        """Move what h2 has to say to the output."""
+        self.output += self.h2.data_to_send()
+
+    def add(self, head: RequestHead, block: list[HeaderTuple]) -> ReferenceStream:
+        stream = ReferenceStream(self.h2.get_next_available_stream_id(), head.method, head.length)
+        self.h2.send_headers(stream.id, block, end_stream=head.length == 0)
+        stream.is_request_ended = head.length == 0
+        self.open[stream.id] = stream
+        self.flush()
+        return stream
+
+    def has(self, stream: Stream) -> TypeGuard[ReferenceStream]:
+        return self.open.get(stream.id) is stream and not self.is_dead
+
+    def room(self, stream: Stream) -> int:
+        """Return how many bytes the windows allow to be sent; may be negative (RFC 9113 section 6.9.2)."""
+        return self.h2.local_flow_control_window(stream.id)
+
+    def touch(self, stream_id: int) -> ReferenceStream | None:
+        """Return an open stream, and remember that something happened to it."""
+        stream = self.open.get(stream_id)
+        if stream is not None:
+            self._touched[stream_id] = stream
+        return stream
+
+    def touch_senders(self) -> None:
+        for stream in self.open.values():
+            if stream.needs_room:
+                self._touched[stream.id] = stream
+
+    def claim(self) -> list[Stream]:
+        """Return whoever got what it waits for, which is cleared, and whoever became complete."""
+        claimed: list[Stream] = []
+        for stream in self._touched.values():
+            has_come = stream.wish is not Wish.NOTHING and stream.has(stream.wish)
+            has_room = stream.needs_room and (stream.is_complete or (not self.is_dead and self.room(stream) > 0))
+            is_over = stream.is_complete and not stream.is_end_told
+            if has_come:
+                stream.wish = Wish.NOTHING
+            if has_room:
+                stream.needs_room = False
+            stream.is_end_told = stream.is_complete
+            if has_come or has_room or is_over:
+                claimed.append(stream)
+        self._touched.clear()
+        return claimed
+
+    def give_credit(self, stream: Stream) -> None:
+        """Give back the window credit of all that came of a body."""
+        assert isinstance(stream, ReferenceStream)
+        if stream.owed and not self.is_dead:
+            # For a stream that is closed h2 gives back the connection's credit alone.
+            self.h2.acknowledge_received_data(stream.owed, stream.id)
+            self.flush()
+        stream.owed = 0
+
+    def reset(self, stream: ReferenceStream, code: ErrorCodes) -> None:
+        with suppress(h2.exceptions.StreamClosedError):  # it is closed on both sides already
+            self.h2.reset_stream(stream.id, code)
+        self.flush()
+
+    def reset_silently(self, stream: ReferenceStream) -> None:
+        """Have h2 take a stream for closed, and tell nobody."""
+        self.flush()
+        with suppress(h2.exceptions.StreamClosedError):
+            self.h2.reset_stream(stream.id, ErrorCodes.CANCEL)
+        self.h2.clear_outbound_data_buffer()
+
+    def reject(self, stream: ReferenceStream, error: ProtocolError) -> None:
+        """Reset a stream because the server broke the rules on it."""
+        self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
+        self.end(stream, error)
+
+    def end(self, stream: ReferenceStream, error: RequestError) -> None:
+        """Take a stream off that was reset. A response that is complete stays good (RFC 9113 section 8.1)."""
+        self._touched[stream.id] = stream
+        del self.open[stream.id]
+        if not stream.is_complete:
+            stream.error = error
+            stream.is_complete = True
+        stream.is_request_ended = True
+        self.give_credit(stream)
+
+    def forget(self, stream: ReferenceStream) -> None:
+        """Have nobody woken for a stream."""
+        self._touched.pop(stream.id, None)
+        stream.wish = Wish.NOTHING
+        stream.needs_room = False
+
+    def leave_if_closed(self, stream: ReferenceStream) -> None:
+        if stream.is_complete and stream.is_request_ended:
+            del self.open[stream.id]
+
+    def end_all(self, error: RequestError) -> list[Stream]:
+        """Take every stream off, each with its own copy of the error; return those that somebody waits for."""
+        self.is_dead = True
+        waiting: list[Stream] = []
+        for stream in self.open.values():
+            if not stream.is_complete:
+                mine = stream.error = copy(error)
+                mine.__traceback__ = None
+                mine.__cause__ = error.__cause__
+                stream.is_complete = True
+            stream.is_request_ended = True
+            if stream.wish or stream.needs_room:
+                stream.wish = Wish.NOTHING
+                stream.needs_room = False
+                waiting.append(stream)
+        self.open.clear()
+        return waiting

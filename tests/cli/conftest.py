@@ -1,0 +1,113 @@
+"""An origin, servers that misbehave, and the command as a child process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from netio.cli._origin import Origin, running_origin
+
+SECONDS = 30
+"""What a child process may take before it counts as hanging."""
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def origin() -> Iterator[Origin]:
+    with running_origin() as running:
+        yield running
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a child that is to find this netio whether it is installed or not."""
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "100"}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "netio", *arguments]
+
+
+def run_netio(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command(*arguments), env=environment(), capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS
+    )
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A server that sends the same bytes to whoever comes, and then closes or keeps silent."""
+
+    url: str
+    is_answered: threading.Event
+
+
+Scripting = Callable[..., Scripted]
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripting]:
+    """Give a function from an answer to a server that sends it."""
+    with _stack_of_servers() as start:
+        yield start
+
+
+@contextmanager
+def _stack_of_servers() -> Iterator[Scripting]:
+    is_over = threading.Event()
+    listeners: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def start(answer: bytes, *, is_silent_then: bool = False) -> Scripted:
+        listener = socket.create_server(("127.0.0.1", 0))
+        is_answered = threading.Event()
+        hold = is_over if is_silent_then else None
+        thread = threading.Thread(target=_answer_one, args=(listener, answer, is_answered, hold))
+        thread.start()
+        listeners.append(listener)
+        threads.append(thread)
+        return Scripted(f"http://127.0.0.1:{listener.getsockname()[1]}/", is_answered)
+
+    try:
+        yield start
+    finally:
+        is_over.set()
+        for listener in listeners:
+            _wake(listener)
+        for thread in threads:
+            thread.join()
+        for listener in listeners:
+            listener.close()
+
+
+def _answer_one(
+    listener: socket.socket, answer: bytes, is_answered: threading.Event, hold: threading.Event | None
+) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            piece = connection.recv(65_536)
+            if not piece:
+                return
+            received += piece
+        connection.sendall(answer)
+        is_answered.set()
+        if hold is not None:
+            hold.wait(SECONDS)
+
+
+def _wake(listener: socket.socket) -> None:
+    """End an `accept` that nobody came to."""
+    with socket.create_connection(listener.getsockname()):
+        pass

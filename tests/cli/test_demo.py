@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from netio.cli import main
+from tests.cli.conftest import SECONDS, command, environment, run_netio
+from tests.conftest import chosen_loops
+
+_ROW = re.compile(r"(.+?)\s{2,}(\d+)\s+(\d+)/(\d+)\s+(\d+)\s+[\d,]+\s+[\d.]+\s+[\d.]+\s*")
+
+
+@pytest.mark.parametrize("loop", chosen_loops(os.environ.get("NETIO_TEST_LOOPS", "")))
+def test_the_demo_prints_five_rows_of_successes(loop: str) -> None:
+    done = run_netio("demo", "--requests", "100", "--loop", loop)
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode().splitlines()
+    assert [line for line in lines if len(line) > 80 or "\x1b" in line] == []
+    rows = [found.groups() for line in lines if (found := _ROW.fullmatch(line))]
+    assert [row[:4] for row in rows] == [
+        ("HTTP/1.1, no pool, 1 task", "15", "15", "0"),
+        ("HTTP/1.1, pool, 1 task", "100", "100", "0"),
+        ("HTTP/1.1, pool, 50 tasks", "100", "100", "0"),
+        ("HTTP/2, pool, 50 tasks", "100", "100", "0"),
+        ("HTTP/2, Retry, 50 tasks", "25", "25", "0"),
+    ]
+    connections = [int(row[4]) for row in rows]
+    assert [connections[0], connections[1], connections[3], connections[4]] == [15, 1, 1, 1]
+    assert 2 <= connections[2] <= 50
+    assert "cost 35 attempts for 25 requests, 25 of which" in " ".join(" ".join(lines).split())
+
+
+def test_ctrl_c_leaves_nothing_running() -> None:
+    screen, terminal = os.openpty()
+    try:
+        with subprocess.Popen(
+            command("demo", "--requests", "1000000"),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+        ) as process:
+            os.close(terminal)
+            assert os.read(screen, 4096).startswith(b"measuring: HTTP/1.1, no pool")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(SECONDS) == 130
+            # The origin has the same stderr, so the end of it is the end of both.
+            with pytest.raises(OSError, match="Input/output error"):
+                os.read(screen, 4096)
+            assert process.stdout is not None
+            assert process.stdout.read() == b""
+    finally:
+        os.close(screen)
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [
+        ("rich", [], "demo"),
+        ("hypercorn", [], "demo"),
+        ("uvloop", ["--loop", "uvloop"], "fast"),
+        ("trio", ["--loop", "trio"], "trio"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    package: str,
+    arguments: list[str],
+    extra: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["demo", "--requests", "1", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (
+        "",
+        f"netio: {package} is not installed: pip install 'netio-http[{extra}]'\n",
+    )

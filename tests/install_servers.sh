@@ -1,0 +1,38 @@
+#!/bin/sh
+# Install the servers of the live tests, on Debian and its kin. The tests start and stop them themselves.
+set -eu
+
+has() {
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]
+}
+
+missing=""
+has nginx || missing="$missing nginx"
+has nghttpd || missing="$missing nghttp2-server"
+if [ -z "$missing" ]; then
+    echo "nginx and nghttpd are here already"
+    exit 0
+fi
+if ! has apt-get; then
+    echo "no apt-get here: install$missing by hand" >&2
+    exit 1
+fi
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Debian starts a server when it installs it, unless a policy says no (invoke-rc.d). A policy that is there already is the
+# administrator's and stays; otherwise ours stands for as long as the installation takes.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'as_root rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+fi
+
+as_root apt-get update -q
+# shellcheck disable=SC2086  # the packages are separate words
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends -o DPkg::Lock::Timeout=120 $missing
+has nginx && has nghttpd
