@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -93,12 +93,18 @@ class IteratorBody(RequestBody):
             )
         self._is_started = True
         source = self._source() if callable(self._source) else self._source
-        if isinstance(source, AsyncIterable):
-            async for chunk in source:
-                yield _checked_chunk(chunk)
-        else:
+        if not isinstance(source, AsyncIterable):
             for chunk in source:
                 yield _checked_chunk(chunk)
+            return
+        iterator = aiter(source)
+        try:
+            async for chunk in iterator:
+                yield _checked_chunk(chunk)
+        finally:
+            # A generator that is not read to its end is closed here, in the task that ran it, and not by the collector.
+            if isinstance(iterator, AsyncGenerator):
+                await iterator.aclose()
 
     def __repr__(self) -> str:
         return f"<IteratorBody over {type(self._source).__name__}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json as jsonlib
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
@@ -197,56 +198,32 @@ class Response:
             self._content = b"".join([chunk async for chunk in self.aiter_raw()])
         return self._content
 
-    async def aiter_raw(self) -> AsyncIterator[bytes]:
-        """Yield the body as it was sent, piece by piece as it arrives."""
+    def aiter_raw(self) -> AsyncIterator[bytes]:
+        """Iterate over the body as it was sent, piece by piece as it arrives.
+
+        Raises `BodyUnavailable` if it was taken before or the response is closed. None of these iterators is a
+        generator: they may be left early, and nothing is left for the garbage collector to finish.
+        """
         if self._content is not None:
-            if self._content:
-                yield self._content
-            return
+            return _Given(self._content)
         if self._is_taken:
             raise BodyUnavailable("the response body has been read already, or is being read")
-        source = self._source
-        if self._is_closed or source is None:
+        if self._is_closed or self._source is None:
             raise BodyUnavailable("the response is closed")
         self._is_taken = True
-        try:
-            while chunk := await source.receive():
-                yield chunk
-        finally:
-            await self.aclose()
+        return _Pulled(self, self._source)
 
-    async def aiter_bytes(self) -> AsyncIterator[bytes]:
-        """Yield the body, without its content codings, piece by piece as it arrives."""
-        async for chunk in self.aiter_raw():
-            yield chunk
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Iterate over the body without its content codings, piece by piece as it arrives."""
+        return self.aiter_raw()
 
-    async def aiter_text(self) -> AsyncIterator[str]:
-        """Yield the body as text; a character cut by two pieces is put together."""
-        decoder = codecs.getincrementaldecoder(self.charset)(errors="replace")
-        async for chunk in self.aiter_bytes():
-            if text := decoder.decode(chunk):
-                yield text
-        if rest := decoder.decode(b"", final=True):
-            yield rest
+    def aiter_text(self) -> AsyncIterator[str]:
+        """Iterate over the body as text; a character cut by two pieces is put together."""
+        return _Texts(self.aiter_bytes(), self.charset)
 
-    async def aiter_lines(self) -> AsyncIterator[str]:
-        """Yield the lines of the body without their ends, which are LF, CRLF or CR."""
-        begun: list[str] = []
-        async for text in self.aiter_text():
-            if begun and begun[-1].endswith("\r"):
-                # The CR may be the first half of a CRLF: it was kept back with its line.
-                text = begun.pop() + text
-            *lines, last = _LINE_END.split(text) if not text.endswith("\r") else [*_LINE_END.split(text[:-1])]
-            if text.endswith("\r"):
-                last += "\r"
-            for line in lines:
-                begun.append(line)
-                yield "".join(begun)
-                begun.clear()
-            if last:
-                begun.append(last)
-        if begun:
-            yield "".join(begun).removesuffix("\r")
+    def aiter_lines(self) -> AsyncIterator[str]:
+        """Iterate over the lines of the body without their ends, which are LF, CRLF or CR."""
+        return _Lines(self.aiter_text())
 
     async def aclose(self) -> None:
         """Give back the connection; what was not read of the body is dropped."""
@@ -275,3 +252,112 @@ class Policy(Protocol):
     """What may happen around a request: it is given the request and the rest of the way."""
 
     async def __call__(self, request: Request, send: Send) -> Response: ...
+
+
+class _Given:
+    """The pieces of a body that is in memory: one, or none."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        content, self._content = self._content, b""
+        if not content:
+            raise StopAsyncIteration
+        return content
+
+
+class _Pulled:
+    """The pieces of a body as they arrive; the response is closed at their end."""
+
+    __slots__ = ("_response", "_source")
+
+    def __init__(self, response: Response, source: BodySource) -> None:
+        self._response = response
+        self._source = source
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._response.is_closed:
+            raise StopAsyncIteration
+        try:
+            chunk = await self._source.receive()
+        except BaseException:
+            await self._response.aclose()
+            raise
+        if not chunk:
+            await self._response.aclose()
+            raise StopAsyncIteration
+        return chunk
+
+
+class _Texts:
+    """Decodes pieces of bytes into pieces of text."""
+
+    __slots__ = ("_chunks", "_decoder", "_is_ended")
+
+    def __init__(self, chunks: AsyncIterator[bytes], charset: str) -> None:
+        self._chunks = chunks
+        self._decoder = codecs.getincrementaldecoder(charset)(errors="replace")
+        self._is_ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while not self._is_ended:
+            try:
+                text = self._decoder.decode(await anext(self._chunks))
+            except StopAsyncIteration:
+                self._is_ended = True
+                text = self._decoder.decode(b"", final=True)
+            if text:
+                return text
+        raise StopAsyncIteration
+
+
+class _Lines:
+    """Cuts pieces of text into lines. `_begun` is the line whose end has not come, in pieces."""
+
+    __slots__ = ("_begun", "_is_ended", "_lines", "_texts")
+
+    def __init__(self, texts: AsyncIterator[str]) -> None:
+        self._texts = texts
+        self._lines: deque[str] = deque()
+        self._begun: list[str] = []
+        self._is_ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while not self._lines and not self._is_ended:
+            try:
+                self._cut(await anext(self._texts))
+            except StopAsyncIteration:
+                self._is_ended = True
+                if self._begun:
+                    self._lines.append("".join(self._begun).removesuffix("\r"))
+        if not self._lines:
+            raise StopAsyncIteration
+        return self._lines.popleft()
+
+    def _cut(self, text: str) -> None:
+        if self._begun and self._begun[-1].endswith("\r"):
+            text = self._begun.pop() + text
+        # A CR at the very end may be the first half of a CRLF: it waits for what follows.
+        held = "\r" if text.endswith("\r") else ""
+        *lines, last = _LINE_END.split(text.removesuffix("\r"))
+        for line in lines:
+            self._begun.append(line)
+            self._lines.append("".join(self._begun))
+            self._begun.clear()
+        if last or held:
+            self._begun.append(last + held)

@@ -2,16 +2,16 @@
 
 One parser serves everything that looks at a URL: routing, the request target, Host, SNI, later cookies, redirects and
 proxies. So no two parts of netio can read the same text differently (HAZARDS REQ-07, REQ-08). Parsing, joining and
-quoting are yarl's; in front of it stand a strict check, since yarl drops line breaks silently and lets blanks into host
-names, and a bounded cache, since a new yarl URL costs 4 µs and a dict hit 0.07.
+quoting are yarl's; in front of it stand a strict check, since yarl drops line breaks and lone surrogates silently and
+reads "8_0" as a port, and a bounded cache, since a new yarl URL costs 4 µs and a dict hit 0.07.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yarl
 
@@ -20,7 +20,9 @@ from netio.errors import InvalidURL
 Primitive = str | int | float | bool | None
 Params = Mapping[str, Primitive | Iterable[Primitive]] | Iterable[tuple[str, Primitive]]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_AUTHORITY = re.compile(r"(?:[^:/?#]+:)?//([^/?#]*)").match  # RFC 3986 appendix B
+_PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]|[^:\[\]]*)(?::[0-9]{0,5})?").fullmatch  # host and port
 _REG_NAME = re.compile(r"[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*\.?")
 _MAX_HOST = 253  # RFC 1035 section 2.3.4, without the root's dot
 _MAX_URL = 65_536  # no server takes a longer one; bounds the work of the parser
@@ -54,7 +56,8 @@ class URL:
     `URL("https://bücher.example/a b?q=ü#part")` has the A-label host `xn--bcher-kva.example` and the target
     `/a%20b?q=%C3%BC`. Userinfo and fragment are kept in `str(url)` and never reach the wire.
 
-    Raises `InvalidURL` for control characters, blanks around, a backslash, an impossible host or port.
+    Raises `InvalidURL` for control characters, blanks around, a backslash, an impossible host or port, and for http
+    and https without a host (RFC 9110 section 4.2.1).
     """
 
     __slots__ = ("_yarl", "host", "origin", "port", "scheme", "target")
@@ -106,8 +109,13 @@ class URL:
     @property
     def redacted(self) -> str:
         """The URL as it may be shown in logs and errors: no userinfo, no query, no fragment."""
-        place = str(self.origin) if self.is_absolute else ""
-        return f"{place}{self.path}{'?...' if self.query else ''}"
+        place, path = "", self.path
+        if self.is_absolute:
+            place = f"{self.scheme}://{self.origin.authority if self.port else self.host}"
+        elif self.scheme:
+            # "user:secret@host" without its "http://" reads as a scheme and a path.
+            place, path = f"{self.scheme}:", "..." if "@" in path else path
+        return f"{place}{path}{'?...' if self.query else ''}"
 
     def join(self, reference: str | URL) -> URL:
         """Resolve a reference against this URL (RFC 3986 section 5.2)."""
@@ -115,7 +123,10 @@ class URL:
 
     def with_params(self, params: Params) -> URL:
         """Return this URL with parameters added to its query; None values are left out, booleans become true, false."""
-        pairs = [(name, text) for name, value in _pairs(params) if (text := _param_text(value)) is not None]
+        try:
+            pairs = list(text_pairs(params))
+        except (TypeError, ValueError) as error:
+            raise InvalidURL(f"these are not parameters of a URL: {error}") from error
         return URL._of(self._yarl.extend_query(pairs)) if pairs else self
 
     def __str__(self) -> str:
@@ -125,12 +136,10 @@ class URL:
         return f"URL({self.redacted!r})"
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, URL):
-            return self._yarl == other._yarl
-        return str(self) == other if isinstance(other, str) else NotImplemented
+        return str(self) == str(other) if isinstance(other, URL | str) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._yarl)
+        return hash(str(self))
 
 
 def _parse(text: str) -> yarl.URL:
@@ -141,51 +150,71 @@ def _parse(text: str) -> yarl.URL:
     if "\\" in text.partition("?")[0]:
         # Browsers read it as a slash, RFC 3986 does not know it: two readers, two hosts (HAZARDS REQ-08).
         raise InvalidURL(f"the URL has a backslash before its query: {_excerpt(text)}")
+    _check_authority(text)
     try:
         parsed = yarl.URL(text)
         host, port = parsed.raw_host, parsed.port
     except ValueError as error:
-        raise InvalidURL(f"{error}: {_excerpt(text)}") from error
-    if host is not None:
+        if "@" in text:  # which yarl's message may quote with the password in it
+            raise InvalidURL(f"not a URL: {_excerpt(text)}") from None
+        raise InvalidURL(f"{str(error).encode('ascii', 'backslashreplace').decode()}: {_excerpt(text)}") from error
+    if host:
         _check_host(host, text)
         if port == 0:
             raise InvalidURL(f"port 0 cannot be connected to: {_excerpt(text)}")
+    elif parsed.scheme in _DEFAULT_PORTS:
+        raise InvalidURL(f"the URL has no host: {_excerpt(text)}")
     return parsed
+
+
+def _check_authority(text: str) -> None:
+    """Refuse what yarl lets pass as a port (signs, blanks, underscores, foreign digits) or between brackets."""
+    found = _AUTHORITY(text)
+    place = found.group(1).rpartition("@")[2] if found else ""
+    if "[" in place and "%" in place:
+        raise InvalidURL(f"an IPv6 zone is not allowed in a URL (RFC 9844): {_excerpt(text)}")
+    if not _PLACE(place):
+        raise InvalidURL(f"the URL has no possible host and port: {_excerpt(text)}")
 
 
 def _check_host(host: str, text: str) -> None:
     if ":" in host:
-        if "%" in host:
-            raise InvalidURL(f"an IPv6 zone is not allowed in a URL (RFC 9844): {_excerpt(text)}")
         return  # yarl has parsed it as an IPv6 address
     if len(host.rstrip(".")) > _MAX_HOST:
         raise InvalidURL(f"the host name is {len(host)} characters long, more than {_MAX_HOST}: {_excerpt(text)}")
     if not _REG_NAME.fullmatch(host) or any(len(label) > 63 for label in host.split(".")):
-        raise InvalidURL(f"{host!r} is not a host name: {_excerpt(text)}")
+        raise InvalidURL(f"{ascii(host)} is not a host name: {_excerpt(text)}")
 
 
 def _excerpt(text: str) -> str:
-    """Show the beginning of a URL that could not be parsed, without what may be a password."""
-    authority = text.split("/", 3)[2] if text.count("/") > 1 else text
-    if "@" in authority:
-        text = text.replace(authority.rpartition("@")[0], "...", 1)
-    text = text.partition("?")[0]
+    """Show the beginning of a URL that could not be parsed, without what may be a secret."""
+    scheme, slashes, rest = text.partition("//") if "//" in text else ("", "", text)
+    before, at, after = rest.rpartition("@")
+    if at:
+        # A password may hold a slash, a question mark or a number sign: then nobody can say where it ends.
+        rest = "..." if "?" in before or "#" in before else f"...@{after}"
+    text = scheme + slashes + re.split("[?#]", rest, maxsplit=1)[0]
     return ascii(text if len(text) <= 80 else text[:77] + "...")
 
 
-def _pairs(params: Params) -> Iterable[tuple[str, Primitive]]:
-    for name, value in params.items() if isinstance(params, Mapping) else params:
-        if isinstance(value, Iterable) and not isinstance(value, str):
-            for one in value:
-                yield name, one
-        else:
-            yield name, value
+def text_pairs(values: Params) -> Iterator[tuple[str, str]]:
+    """Yield names and values of a query or a form as text, several values of a name one by one.
+
+    None is left out, booleans become true and false. Raises `TypeError` or `ValueError` for what has no such form.
+    """
+    for name, value in values.items() if isinstance(values, Mapping) else values:
+        is_one = isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable)
+        for one in (value,) if is_one else value:
+            if one is not None:
+                yield _text(name), _text(one)
 
 
-def _param_text(value: Primitive) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return None if value is None else str(value)
+def _text(value: Any) -> str:
+    if isinstance(value, bytes | bytearray | Iterable) and not isinstance(value, str):
+        raise TypeError(f"a value is text or a number, not {type(value).__name__}")
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text.encode()  # a lone surrogate would be dropped in silence
+    return text
 
 
 @lru_cache(maxsize=4096)

@@ -1,16 +1,22 @@
-"""`netio get`: one request, its answer shown or saved."""
+"""`netio get`: one request, its answer shown or saved.
+
+Disks and the readers of pipes can be slow, and a loop that waits for one answers no PING and sees no timeout. So the
+file is opened before the loop begins and finished after its end, and every write is made in a thread.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 import anyio
+from anyio.to_thread import run_sync
 
 from netio.cli._arguments import GetOptions
-from netio.cli._exits import FAILED, OK
+from netio.cli._exits import OK, CommandError
 from netio.cli._file import WholeFile
 from netio.cli._progress import progress_bar
 from netio.cli._screen import Screen, escaped_line, head_lines, reason_of
@@ -23,28 +29,37 @@ _STDOUT = "-"
 
 def get(options: GetOptions) -> int:
     """Send the request, show or save the answer, and return the exit code."""
-    return anyio.run(partial(_get, options, Screen.of_stdout()))
+    with _file(options) as file:
+        anyio.run(partial(_get, options, Screen.of_stdout(), file))
+    return OK
 
 
-async def _get(options: GetOptions, screen: Screen) -> int:
+def _file(options: GetOptions) -> AbstractContextManager[WholeFile | None]:
+    return nullcontext() if options.output in (None, _STDOUT) else WholeFile(options.output)
+
+
+async def _get(options: GetOptions, screen: Screen, file: WholeFile | None) -> None:
     begun = time.monotonic()
     # No policies: a person at a terminal wants to see what one request does, not what a retry makes of it.
     async with Session(policies=(), http2=options.http2, verify=options.verify) as session:
         async with session.stream("GET", options.url, headers=options.headers, **_timeout(options)) as response:
             head_seconds = time.monotonic() - begun
             is_refused = options.is_failing and response.status_code >= 400
-            _show_head(options, screen, response)
-            size = 0 if is_refused else await _take_body(options, screen, response)
+            await _show_head(options, screen, response)
+            if is_refused:
+                size = 0
+            elif file is None:
+                size = await _show_body(screen, response)
+            else:
+                size = await _save_body(file, response)
         body_seconds = time.monotonic() - begun
         if options.is_verbose:
             _tell(f"* URL: {response.url.origin}{response.url.target}")
             _tell(f"* protocol: {response.http_version}")
             _tell(f"* connections opened: {session.stats().created}")
             _tell(f"* head after {head_seconds * 1e3:.1f} ms, {size} bytes of body after {body_seconds * 1e3:.1f} ms")
-    if not is_refused:
-        return OK
-    _tell(f"netio: the server answered {response.status_code} {reason_of(response)}".rstrip())
-    return FAILED
+    if is_refused:
+        raise CommandError(f"the server answered {response.status_code} {reason_of(response)}".rstrip())
 
 
 def _timeout(options: GetOptions) -> dict[str, Any]:
@@ -54,36 +69,30 @@ def _timeout(options: GetOptions) -> dict[str, Any]:
     return {"timeout": Timeouts(total=seconds, pool=seconds, read=seconds, write=seconds)}
 
 
-def _show_head(options: GetOptions, screen: Screen, response: Response) -> None:
+async def _show_head(options: GetOptions, screen: Screen, response: Response) -> None:
     if options.output != _STDOUT:
-        screen.show_head(response)
+        await run_sync(screen.show_head, response)
     elif options.is_verbose:
         for line in head_lines(response):
             _tell(line)
-
-
-async def _take_body(options: GetOptions, screen: Screen, response: Response) -> int:
-    if options.output in (None, _STDOUT):
-        return await _show_body(screen, response)
-    return await _save_body(options.output, response)
 
 
 async def _show_body(screen: Screen, response: Response) -> int:
     size = 0
     async for piece in response.aiter_bytes():
         size += len(piece)
-        if not screen.show_piece(piece, response.charset):
+        if not await run_sync(screen.show_piece, piece, response.charset):
             _tell("netio: the body is not text and is not shown; -o FILE saves it")
             break
-    screen.end()
+    await run_sync(screen.end)
     return size
 
 
-async def _save_body(path: str, response: Response) -> int:
+async def _save_body(file: WholeFile, response: Response) -> int:
     size = 0
-    with progress_bar(_length(response)) as advance, WholeFile(path) as file:
+    with progress_bar(_length(response)) as advance:
         async for piece in response.aiter_bytes():
-            file.write(piece)
+            await run_sync(file.write, piece)
             size += len(piece)
             advance(len(piece))
     return size

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,12 +25,11 @@ class Origin:
     http: str
     https: str
     authority_file: str
-    process_id: int
 
 
 @contextmanager
 def running_origin() -> Iterator[Origin]:
-    """Start the origin, and stop it and remove its files at the end. Raises `CommandError` if that cannot be done."""
+    """Start the origin, and stop it at the end. Raises `CommandError` if that cannot be done."""
     for package in _NEEDED:
         require(package, "demo")
     # In a session of its own, so that Ctrl-C in a terminal reaches the parent alone, which then stops the child.
@@ -44,16 +41,11 @@ def running_origin() -> Iterator[Origin]:
     )
     try:
         greeting = _greeting(child)
-        with tempfile.TemporaryDirectory(prefix="netio-origin-") as folder:
-            authority_file = os.path.join(folder, "authority.pem")
-            with open(authority_file, "w", encoding="ascii") as file:
-                file.write(greeting["authority"])
-            yield Origin(
-                http=f"http://127.0.0.1:{greeting['http']}",
-                https=f"https://127.0.0.1:{greeting['https']}",
-                authority_file=authority_file,
-                process_id=child.pid,
-            )
+        yield Origin(
+            http=f"http://127.0.0.1:{greeting['http']}",
+            https=f"https://127.0.0.1:{greeting['https']}",
+            authority_file=greeting["authority_file"],
+        )
     finally:
         _stop(child)
 
@@ -67,6 +59,7 @@ def _greeting(child: subprocess.Popen[bytes]) -> dict[str, Any]:
         line = _pipe(child.stdout).readline()
     finally:
         watchdog.cancel()
+        watchdog.join()
     if not line.endswith(b"\n"):
         raise CommandError("the embedded origin did not start; what it said, if anything, stands above")
     return cast("dict[str, Any]", json.loads(line))

@@ -70,6 +70,7 @@ class Screen:
         """Show the next piece of the body; return False, without showing it, if it is not for this screen."""
         if not self._is_terminal:
             self._write(piece)
+            self.flush()  # the next program in the pipe may wait for an event of a slow stream
             return True
         if self._decoder is None:
             if is_binary(piece, charset):
@@ -77,16 +78,11 @@ class Screen:
             # Line ends may be CRLF, also cut by two pieces; a CR alone would let the line overwrite itself.
             decoder = codecs.getincrementaldecoder(charset)(errors="replace")
             self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
-        try:
-            self._show_text(self._decoder.decode(piece))
-        except UnicodeError:  # UTF-16 without a byte order mark is an error even where errors are to be replaced
-            return False
-        return True
+        return self._show_decoded(piece)
 
     def end(self) -> None:
         """Show what is left of the body: a character that was cut off."""
-        if self._decoder is not None:
-            self._show_text(self._decoder.decode(b"", final=True))
+        self._show_decoded(b"", is_last=True)
         self.flush()
 
     def flush(self) -> None:
@@ -94,6 +90,17 @@ class Screen:
             self._stream.flush()
         except OSError as error:
             raise _not_written(error) from error
+
+    def _show_decoded(self, piece: bytes, *, is_last: bool = False) -> bool:
+        if self._decoder is None:
+            return False
+        try:
+            text = self._decoder.decode(piece, final=is_last)
+        except UnicodeError:  # some codecs raise where errors are to be replaced: UTF-16 without a byte order mark
+            self._decoder = None
+            return False
+        self._show_text(text)
+        return True
 
     def _show_text(self, text: str) -> None:
         self._write(escaped_text(text).encode(self._encoding, "backslashreplace"))

@@ -12,8 +12,9 @@ iterates, and it may be iterated from any task, left early, and closed anywhere.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -89,9 +90,11 @@ class Batch:
         return self._outcomes.popleft()
 
     async def _feed(self) -> None:
+        requests = self._requests
+        iterator = aiter(requests) if isinstance(requests, AsyncIterable) else iter(requests)
         try:
-            index = 0
-            async for request in _iterate(self._requests):
+            for index in count():
+                request = await _next(iterator)
                 while not self._places:
                     self._feeder = self._runtime().waiter()
                     await self._feeder.park()
@@ -99,12 +102,15 @@ class Batch:
                 self._places -= 1
                 self._running += 1
                 self._spawn(self._work, index, request)
-                index += 1
+        except StopAsyncIteration:
+            return
         except Exception as error:  # the user's own, out of the requests; raised when the other outcomes are fetched
             self._failure = error
         finally:
             self._is_fed = True
             _wake(self._reader)
+            if isinstance(iterator, AsyncGenerator):
+                await iterator.aclose()
 
     async def _work(self, index: int, request: Request | str) -> None:
         try:
@@ -149,10 +155,10 @@ def _wake(waiter: Waiter | None) -> None:
         waiter.wake()
 
 
-async def _iterate(requests: Requests) -> AsyncIterator[Request | str]:
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
-    else:
-        for request in requests:
-            yield request
+async def _next(iterator: Iterator[Request | str] | AsyncIterator[Request | str]) -> Request | str:
+    """Return the next request, or raise StopAsyncIteration."""
+    if isinstance(iterator, AsyncIterator):
+        return await anext(iterator)
+    for request in iterator:
+        return request
+    raise StopAsyncIteration

@@ -134,8 +134,11 @@ class Http2Connection(Connection):
         exchange = self._exchanges.get(stream)
         if exchange is not None and stream.is_complete:
             if exchange.is_uploading:
-                # The answer is complete before the request was: the rest is not wanted (RFC 9113 section 8.1).
+                # The answer is complete before the request was: the rest is not wanted (RFC 9113 section 8.1). What
+                # came of the answer is; taken now, as cancelling would give it up.
+                chunks = self._engine.take_chunks(stream)
                 exchange.abandon()
+                stream.chunks = chunks
             else:
                 exchange.settle()
 

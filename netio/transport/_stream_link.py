@@ -135,10 +135,11 @@ class StreamLink(Link):
             await waiter.park()
 
     async def drain(self, waiter: Waiter) -> None:
-        if self._queued < HIGH_WATER or self._is_closed:
+        if isinstance(waiter, _PulledWaiter):
+            if self._queue:
+                await self._under_scope(waiter, self._push_all)
             return
-        if isinstance(waiter, _PulledWaiter) and not self._is_sending:
-            await self._under_scope(waiter, self._push)
+        if self._queued < HIGH_WATER or self._is_closed:
             return
         self._drainers.append(waiter)
         try:
@@ -167,9 +168,22 @@ class StreamLink(Link):
                 await self._push(waiter)
 
     async def _push(self, waiter: _PulledWaiter) -> None:
+        """Send what is queued now, and no more: the task that reads must not end up sending another's upload."""
         waiter.is_blocked = True
         if not waiter.is_awake:
-            await self._send_all()
+            await self._send(self._take_queue())
+        waiter.is_blocked = False
+
+    async def _push_all(self, waiter: _PulledWaiter) -> None:
+        """Send the queue to its end, taking turns with the task that reads."""
+        waiter.is_blocked = True
+        while self._queue and not waiter.is_awake:
+            if self._is_sending:
+                turn = self._runtime.waiter()
+                self._drainers.append(turn)
+                await turn.park()
+            else:
+                await self._send(self._take_queue())
         waiter.is_blocked = False
 
     # ------------------------------------------------------------------ pumped
@@ -184,7 +198,7 @@ class StreamLink(Link):
                 self._writer = self._runtime.waiter()
                 await self._writer.park()
                 self._writer = None
-            await self._send_all()
+            await self._send(self._take_queue())
 
     # ------------------------------------------------------------------ both
 
@@ -233,24 +247,24 @@ class StreamLink(Link):
             if self._receiver is not None:
                 self._receiver.lost(error)
 
-    async def _send_all(self) -> None:
-        """Send the queue. Interrupted half-way, the link is of no use any more: its owner aborts it."""
+    def _take_queue(self) -> bytes:
+        queue, self._queue = self._queue, []
+        return queue[0] if len(queue) == 1 else b"".join(queue)
+
+    async def _send(self, data: bytes) -> None:
+        """Send bytes. Interrupted half-way, the link is of no use any more: its owner aborts it."""
         self._is_sending = True
         try:
-            while self._queue:
-                queue, self._queue = self._queue, []
-                await self._stream.send(queue[0] if len(queue) == 1 else b"".join(queue))
-                self._queued = sum(map(len, self._queue))
-                self._release_drainers()
+            await self._stream.send(data)
         except _BROKEN:
             self._queue.clear()
-            self._queued = 0
-            self._release_drainers()
         finally:
             self._is_sending = False
+            self._queued = sum(map(len, self._queue))
+            self._release_drainers()
 
     def _release_drainers(self) -> None:
-        if self._queued < HIGH_WATER:
+        if self._queued < HIGH_WATER or not self._is_pumped:
             drainers, self._drainers = self._drainers, []
             for waiter in drainers:
                 waiter.wake()
@@ -297,8 +311,8 @@ class StreamLink(Link):
                         waiter = self._runtime.waiter()
                         self._drainers.append(waiter)
                         await waiter.park()
-                elif not self._is_sending:
-                    await self._send_all()
+                elif self._queue and not self._is_sending:
+                    await self._send(self._take_queue())
         finally:
             self.abort()
 

@@ -182,6 +182,8 @@ class ReferenceHttp1(Http1Engine):
     def _read_head(self, message: Message, raw: bytes) -> None:
         if raw.count(b"\r\n") - 2 > MAX_HEAD_FIELDS:
             raise ProtocolError(f"the response head has more than {MAX_HEAD_FIELDS} fields (MAX_HEAD_FIELDS)")
+        if raw[9] not in b"12345":
+            raise ProtocolError(f"the server answered with the status {raw[9:15]!r} (RFC 9110 section 15)")
         if raw[9:12] == b"101":
             raise ProtocolError("the server switched protocols (101), which nobody asked for")
         self._h11.receive_data(raw)

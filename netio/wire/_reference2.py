@@ -182,7 +182,7 @@ class ReferenceHttp2(Http2Engine):
         try:
             happened = self._h2.receive_data(frame.raw)
         except h2.exceptions.H2Error as error:
-            raise ProtocolError(f"the server broke the rules of HTTP/2: {type(error).__name__} {error}") from error
+            raise ProtocolError(f"the server broke the rules of HTTP/2: {_fault(error)}") from error
         answer = self._h2.data_to_send()
         if frame.stream_id not in table.open:
             answer = answer.removesuffix(rst_stream(frame.stream_id, ErrorCodes.STREAM_CLOSED))
@@ -305,6 +305,14 @@ class ReferenceHttp2(Http2Engine):
             self._table.touch(event.stream_id)
         else:
             self._table.touch_senders()
+
+
+def _fault(error: h2.exceptions.H2Error) -> str:
+    """Return in words what h2 found; its errors about streams have no text but a number."""
+    if isinstance(error, h2.exceptions.NoSuchStreamError):
+        is_closed = isinstance(error, h2.exceptions.StreamClosedError)
+        return f"a frame for stream {error.stream_id}, which {'is closed' if is_closed else 'no request opened'}"
+    return str(error) or type(error).__name__
 
 
 def _wrong_length(stream: ReferenceStream, received: int) -> ProtocolError:

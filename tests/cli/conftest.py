@@ -44,6 +44,19 @@ def run_netio(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
+def read_to_the_end(screen: int) -> bytes:
+    """Return what comes until every process that has the terminal open has ended or closed it."""
+    seen = b""
+    while True:
+        try:
+            piece = os.read(screen, 65_536)
+        except OSError:  # how Linux tells that the other end was closed by all
+            return seen
+        if not piece:
+            return seen
+        seen += piece
+
+
 @dataclass(frozen=True)
 class Scripted:
     """A server that sends the same bytes to whoever comes, and then closes or keeps silent."""

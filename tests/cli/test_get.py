@@ -15,7 +15,7 @@ import pytest
 from netio.cli import main
 from netio.cli._origin import Origin
 from netio.cli.origin_app import content
-from tests.cli.conftest import SECONDS, Scripting, command, environment, run_netio
+from tests.cli.conftest import SECONDS, Scripting, command, environment, read_to_the_end, run_netio
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -107,9 +107,12 @@ def test_a_body_cut_short_leaves_no_file_and_code_5(scripted: Scripting, capfdbi
     assert "phase body" in one_line(errors)
 
 
-def test_a_file_that_cannot_be_written_is_code_6(origin: Origin, capfdbinary: Capture, tmp_path: Path) -> None:
-    code, _, errors = get(capfdbinary, "-o", str(tmp_path / "none" / "body"), f"{origin.http}/")
-    assert code == 6
+def test_a_file_that_cannot_be_written_is_code_6_before_anything_is_sent(
+    scripted: Scripting, capfdbinary: Capture, tmp_path: Path
+) -> None:
+    server = scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    code, output, errors = get(capfdbinary, "-o", str(tmp_path / "none" / "body"), server.url)
+    assert (code, output, server.is_answered.is_set()) == (6, b"", False)
     assert one_line(errors).endswith("cannot be written: No such file or directory")
 
 
@@ -224,26 +227,15 @@ def on_a_terminal(*arguments: str) -> tuple[int, bytes]:
             command(*arguments), env=environment(), stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal
         ) as process:
             os.close(terminal)
-            seen = _read_to_the_end(screen)
+            seen = read_to_the_end(screen)
             return process.wait(SECONDS), seen
     finally:
         os.close(screen)
 
 
-def _read_to_the_end(screen: int) -> bytes:
-    seen = b""
-    while True:
-        try:
-            piece = os.read(screen, 65_536)
-        except OSError:  # how Linux tells that the other end was closed by all
-            return seen
-        if not piece:
-            return seen
-        seen += piece
-
-
 def test_log_02_a_server_cannot_reach_the_terminal(scripted: Scripting) -> None:
-    evil = b"HTTP/1.1 200 \x9d0;title\r\nContent-Type: text/plain\r\nX-Evil: \x9b2J\r\nConnection: close\r\n\r\na\x1b[2Jb\r\n"
+    head = b"HTTP/1.1 200 \x9d0;title\r\nContent-Type: text/plain\r\nX-Evil: \x9b2J\r\nConnection: close\r\n\r\n"
+    evil = head + b"a\x1b[2Jb\r\n"
     code, seen = on_a_terminal("get", scripted(evil).url)
     assert code == 0
     assert b"\\x9d0;title" in seen

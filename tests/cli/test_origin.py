@@ -125,19 +125,18 @@ def test_tls_offers_both_protocols_with_a_certificate_of_its_authority(origin: O
 
 def test_the_end_of_the_block_ends_the_process_and_removes_the_files() -> None:
     with running_origin() as origin:
-        folder = Path(origin.authority_file).parent
         assert ask(origin, "/")[0] == 200
-    assert not folder.exists()
+    assert not Path(origin.authority_file).parent.exists()
     with pytest.raises(ConnectionRefusedError):
         ask(origin, "/")
 
 
-def test_the_origin_does_not_outlive_a_parent_that_is_killed() -> None:
+def test_neither_the_origin_nor_its_files_outlive_a_parent_that_is_killed() -> None:
     script = (
         "from netio.cli._origin import running_origin\n"
         "import signal\n"
         "with running_origin() as origin:\n"
-        "    print(origin.http, flush=True)\n"
+        "    print(origin.http, origin.authority_file, flush=True)\n"
         "    signal.pause()\n"
     )
     parent = subprocess.Popen(
@@ -145,12 +144,13 @@ def test_the_origin_does_not_outlive_a_parent_that_is_killed() -> None:
     )
     assert parent.stdout is not None
     try:
-        address = parent.stdout.readline().decode().strip()
+        address, authority_file = parent.stdout.readline().decode().split()
     finally:
         parent.send_signal(signal.SIGKILL)
     # The origin has inherited stderr: its end comes when parent and origin are both gone.
     _, complaints = parent.communicate(timeout=SECONDS)
     assert complaints == b""
+    assert not Path(authority_file).parent.exists()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((urlsplit(address).hostname, urlsplit(address).port), SECONDS)
 

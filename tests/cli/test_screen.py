@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import unicodedata
 
 import pytest
@@ -27,7 +28,8 @@ def shown(*pieces: bytes, charset: str = "utf-8", is_terminal: bool = True, enco
     screen = Screen(stream, is_terminal=is_terminal, encoding=encoding)
     for piece in pieces:
         if not screen.show_piece(piece, charset):
-            return b"refused"
+            screen.end()
+            return stream.getvalue() + b"refused"
     screen.end()
     return stream.getvalue()
 
@@ -100,6 +102,13 @@ def test_a_pipe_gets_the_bytes_of_the_body_as_they_came() -> None:
     assert shown(b"one\x1b[2J\r\n", b"\x00\xff", is_terminal=False) == b"one\x1b[2J\r\n\x00\xff"
 
 
+def test_a_pipe_gets_each_piece_as_it_comes() -> None:
+    read_end, write_end = os.pipe()
+    with open(read_end, "rb", buffering=0) as pipe, open(write_end, "wb") as stream:
+        Screen(stream, is_terminal=False).show_piece(b"event", "utf-8")
+        assert pipe.read(100) == b"event"
+
+
 def test_line_ends_and_characters_cut_by_two_pieces_are_put_together() -> None:
     assert shown(b"one\r", b"\ntwo\xc3", b"\xbc") == b"one\ntwo\xc3\xbc"
 
@@ -126,5 +135,6 @@ def test_a_character_cut_by_the_sample_does_not_make_a_text_binary() -> None:
     assert not is_binary(b"a" + "ü".encode() * 2_000, "utf-8")
 
 
-def test_what_turns_out_not_to_be_in_its_charset_is_refused_later() -> None:
-    assert shown(b"\x41", b"\x42", charset="utf-16") == b"refused"
+@pytest.mark.parametrize("charset", ["utf-16", "utf-32", "idna", "undefined"])
+def test_a_body_that_its_charset_cannot_decode_is_refused_and_not_a_crash(charset: str) -> None:
+    assert shown(b"a", b"b" * 9, b"\xff" * 9, charset=charset) == b"refused"

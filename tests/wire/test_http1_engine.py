@@ -346,7 +346,9 @@ def test_the_end_of_input_after_a_response_leaves_it_good(engine: Http1Engine, e
 # Hazards
 
 
-@pytest.mark.parametrize("first", ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"])
+@pytest.mark.parametrize(
+    "first", ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"]
+)
 def test_h1_01_content_length_with_transfer_encoding_is_refused(
     engine: Http1Engine, exchange: Exchange, first: str
 ) -> None:
@@ -392,7 +394,18 @@ def test_h1_03_a_transfer_coding_other_than_chunked_is_refused(exchange: Exchang
 
 
 @pytest.mark.parametrize(
-    "body", [b"x\r\n", b"-1\r\n", b"+1\r\na\r\n", b"0x1\r\na\r\n", b" 1\r\na\r\n", b"1\r\nabc", b"1\na\n", b"f" * 30 + b"\r\n", b"\r\n"]
+    "body",
+    [
+        b"x\r\n",
+        b"-1\r\n",
+        b"+1\r\na\r\n",
+        b"0x1\r\na\r\n",
+        b" 1\r\na\r\n",
+        b"1\r\nabc",
+        b"1\na\n",
+        b"f" * 30 + b"\r\n",
+        b"\r\n",
+    ],
 )
 def test_h1_04_a_malformed_chunk_is_refused(exchange: Exchange, body: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
@@ -466,10 +479,8 @@ def test_h1_07_a_bare_lf_is_refused_before_the_head_ends(exchange: Exchange) -> 
     "line", [b"X : a", b" X: a", b"\tX: a", b": a", b"X", b"X\x80: a", b"(X): a", b"X-A: b\r\n c", b"X-A: b\r\n\tc"]
 )
 def test_h1_08_a_field_line_that_is_none_is_refused(exchange: Exchange, line: bytes) -> None:
-    for place in (line + b"\r\nContent-Length: 0\r\n", b"Content-Length: 0\r\n" + line + b"\r\n"):
-        with pytest.raises(ProtocolError):
-            exchange(b"HTTP/1.1 200 OK\r\n" + place + b"\r\n")
-        break
+    with pytest.raises(ProtocolError):
+        exchange(b"HTTP/1.1 200 OK\r\n" + line + b"\r\nContent-Length: 0\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -485,6 +496,8 @@ def test_h1_08_a_field_line_that_is_none_is_refused(exchange: Exchange, line: by
         b"HTTP/1.1 2000 OK",
         b"HTTP/1.1 000 OK",
         b"HTTP/1.1 099 OK",
+        b"HTTP/1.1 600 OK",
+        b"HTTP/1.1 999 OK",
         b"HTTP/1.1 2x0 OK",
         b"HTTP/1.1  200 OK",
         b"HTTP/1.1",
@@ -530,8 +543,8 @@ def test_h1_10_an_endless_head_is_refused_at_the_limit(engine: Http1Engine) -> N
     fed = 17
     with pytest.raises(ProtocolError, match="MAX_HEAD_BYTES"):
         while True:
-            fed += 7
-            engine.feed(b"X-Y: z\r\n"[:-1] if fed % 2 else b"X-Y: z\r"[:7])
+            fed += 8
+            engine.feed(b"X-Y: z\r\n")
     assert fed <= MAX_HEAD_BYTES + 8
 
 
@@ -688,7 +701,7 @@ def test_an_engine_that_failed_takes_nothing_more(engine: Http1Engine, exchange:
 def test_what_came_before_a_fault_is_kept(engine: Http1Engine) -> None:
     message, _ = engine.start(request_head())
     with pytest.raises(ProtocolError):
-        engine.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nbad\r\n")
+        engine.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzap\r\n")
     assert head_of(message).status == 200
     assert b"".join(message.chunks) == b"hello"
     assert not message.is_complete

@@ -1,0 +1,634 @@
+"""What every HTTP/2 engine must do: the contract of `Http2Engine`."""
+
+from __future__ import annotations
+
+import pytest
+from h2 import events
+from h2.settings import SettingCodes
+
+from netio.errors import ConnectionLost, IncompleteBody, InvalidRequest, ProtocolError, RequestBodyError, StreamReset
+from netio.wire import Http2Engine, RequestHead, Wish
+from tests.wire.engines import HTTP2_ENGINES, is_success, request_head
+from tests.wire.http2_server import Server
+
+SMALL = {SettingCodes.INITIAL_WINDOW_SIZE: 10}
+REFUSED_STREAM = 7
+CANCEL = 8
+
+
+@pytest.fixture(params=HTTP2_ENGINES, ids=lambda kind: kind.__name__)
+def engine(request: pytest.FixtureRequest) -> Http2Engine:
+    made: Http2Engine = request.param()
+    return made
+
+
+@pytest.fixture
+def server(engine: Http2Engine) -> Server:
+    """A server that has exchanged its first SETTINGS with the engine."""
+    server = Server(engine)
+    server.talk()
+    return server
+
+
+# The connection
+
+
+def test_the_preface_says_what_the_client_wants(engine: Http2Engine) -> None:
+    assert engine.has_output
+    server = Server(engine)
+    server.hear()
+    settings = server.h2.remote_settings
+    assert settings.enable_push == 0
+    assert settings.initial_window_size == 1_048_576
+    assert settings.max_header_list_size == 65_536
+    assert server.h2.outbound_flow_control_window == 16_777_216
+    assert not engine.has_output
+    assert engine.take() == b""
+
+
+@pytest.mark.parametrize("kind", HTTP2_ENGINES)
+def test_windows_can_be_chosen(kind: type[Http2Engine]) -> None:
+    engine = kind(stream_window=70_000, connection_window=80_000)  # type: ignore[call-arg]
+    server = Server(engine)
+    server.hear()
+    assert server.h2.remote_settings.initial_window_size == 70_000
+    assert server.h2.outbound_flow_control_window == 80_000
+
+
+def test_settings_and_pings_are_answered(engine: Http2Engine) -> None:
+    server = Server(engine)
+    server.hear()
+    server.h2.ping(b"12345678")
+    server.say()
+    server.hear()
+    assert len(server.of(events.SettingsAcknowledged)) == 1
+    assert [event.ping_data for event in server.of(events.PingAckReceived)] == [b"12345678"]
+
+
+def test_the_server_says_how_many_streams_there_may_be(engine: Http2Engine) -> None:
+    assert engine.max_streams == 100
+    server = Server(engine, {SettingCodes.MAX_CONCURRENT_STREAMS: 7})
+    server.talk()
+    assert engine.max_streams == 7
+    server.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 0})
+    server.say()
+    assert engine.max_streams == 0
+    server.hear()
+    server.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 2**32 - 1})
+    server.say()
+    assert 100 < engine.max_streams < 2**31
+
+
+def test_no_stream_is_opened_beyond_the_limit(engine: Http2Engine) -> None:
+    server = Server(engine, {SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+    server.talk()
+    first, _ = server.get(), server.get()
+    with pytest.raises(ConnectionLost, match="2 requests under way") as caught:
+        engine.open(request_head())
+    assert caught.value.sent is False
+    assert not engine.has_output
+    server.answer(first)
+    assert engine.open_streams == 1
+    server.get()
+    assert len(server.of(events.RequestReceived)) == 3
+
+
+# The request
+
+
+def test_a_request_is_sent(server: Server) -> None:
+    fields = (("Accept", "*/*"), ("X-Name", "caf\xe9"), ("TE", "trailers"))
+    head = RequestHead("GET", "https", "example.com:8443", "/a?b=c", fields, 0)
+    stream = server.engine.open(head)
+    assert stream.is_request_ended
+    assert stream.id == 1
+    assert server.engine.open_streams == 1
+    server.hear()
+    heard = server.of(events.RequestReceived)[0]
+    assert [tuple(field) for field in heard.headers] == [
+        (b":method", b"GET"),
+        (b":scheme", b"https"),
+        (b":authority", b"example.com:8443"),
+        (b":path", b"/a?b=c"),
+        (b"accept", b"*/*"),
+        (b"x-name", b"caf\xe9"),
+        (b"te", b"trailers"),
+    ]
+    assert heard.stream_ended is not None
+
+
+def test_secrets_are_never_indexed(server: Server) -> None:
+    server.get(fields=(("Authorization", "a" * 50), ("Cookie", "b" * 50), ("Proxy-Authorization", "c"), ("X", "d")))
+    heard = server.of(events.RequestReceived)[0].headers
+    is_indexable = {field[0]: field.indexable for field in heard[4:]}  # type: ignore[union-attr]
+    assert is_indexable == {b"authorization": False, b"cookie": False, b"proxy-authorization": False, b"x": True}
+
+
+@pytest.mark.parametrize(
+    ("method", "length", "expected"),
+    [
+        ("GET", 0, None),
+        ("POST", 0, b"0"),
+        ("PUT", 5, b"5"),
+        ("GET", 5, b"5"),
+        ("POST", None, None),
+    ],
+)
+def test_the_length_of_the_body_is_announced(
+    server: Server, method: str, length: int | None, expected: bytes | None
+) -> None:
+    stream = server.get(method=method, length=length)
+    heard = server.of(events.RequestReceived)[0]
+    assert dict(heard.headers).get(b"content-length") == expected
+    assert stream.is_request_ended == (length == 0)
+    assert (heard.stream_ended is not None) == (length == 0)
+
+
+def test_a_body_is_sent_and_ended(server: Server) -> None:
+    stream = server.post(10)
+    assert server.engine.send(stream, b"hello") == 5
+    assert server.engine.send(stream, b"") == 0
+    assert server.engine.send(stream, memoryview(b"-world-")[1:6]) == 5
+    assert not stream.is_request_ended
+    server.engine.end(stream)
+    assert stream.is_request_ended
+    server.engine.end(stream)
+    server.hear()
+    assert server.body_heard() == b"helloworld"
+    assert len(server.of(events.StreamEnded)) == 1
+
+
+def test_a_large_body_is_sent_in_frames_as_large_as_the_server_wants(engine: Http2Engine) -> None:
+    server = Server(engine, {SettingCodes.MAX_FRAME_SIZE: 20_000, SettingCodes.INITIAL_WINDOW_SIZE: 60_000})
+    server.talk()
+    stream = server.post(50_000)
+    assert engine.send(stream, bytes(50_000)) == 50_000
+    server.hear()
+    assert [len(event.data) for event in server.of(events.DataReceived)] == [20_000, 20_000, 10_000]
+
+
+def test_a_sender_waits_for_the_window_of_its_stream(engine: Http2Engine) -> None:
+    server = Server(engine, SMALL)
+    server.talk()
+    stream = server.post(25)
+    assert engine.send(stream, bytes(25)) == 10
+    assert stream.needs_room
+    assert engine.send(stream, bytes(15)) == 0
+    server.hear()
+    server.h2.increment_flow_control_window(7, stream.id)
+    assert server.say() == [stream]
+    assert not stream.needs_room
+    assert engine.send(stream, bytes(15)) == 7
+    server.hear()
+    server.h2.increment_flow_control_window(100, stream.id)
+    assert server.say() == [stream]
+    assert engine.send(stream, bytes(8)) == 8
+    assert not stream.needs_room
+    engine.end(stream)
+    server.hear()
+    assert len(server.body_heard()) == 25
+
+
+def test_senders_wait_for_the_window_of_the_connection(engine: Http2Engine) -> None:
+    server = Server(engine, {SettingCodes.INITIAL_WINDOW_SIZE: 1_000_000})
+    server.talk()
+    first, second, third = server.post(), server.post(), server.post()
+    assert engine.send(first, bytes(100_000)) == 65_535
+    assert engine.send(second, bytes(5)) == 0
+    server.hear()
+    server.h2.increment_flow_control_window(1000)
+    assert {stream.id for stream in server.say()} == {first.id, second.id}
+    assert not third.needs_room
+    assert engine.send(second, bytes(5)) == 5
+    assert engine.send(first, bytes(34_465)) == 995
+
+
+def test_a_sender_is_woken_when_settings_enlarge_its_window(engine: Http2Engine) -> None:
+    server = Server(engine, SMALL)
+    server.talk()
+    stream = server.post()
+    assert engine.send(stream, bytes(12)) == 10
+    server.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 5})
+    assert server.say() == []
+    assert stream.needs_room
+    server.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 12})
+    assert server.say() == [stream]
+    assert engine.send(stream, bytes(2)) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "G T"},
+        {"method": "GET\r\nEvil: 1"},
+        {"method": "CONNECT"},
+        {"target": ""},
+        {"target": "a"},
+        {"target": "http://example.com/"},
+        {"target": "/a b"},
+        {"target": "/a\r\nb"},
+        {"target": "/a#b"},
+        {"scheme": ""},
+        {"scheme": "ht tp"},
+        {"scheme": "http\r\n"},
+        {"authority": ""},
+        {"authority": "user@example.com"},
+        {"authority": "example.com\r\n"},
+        {"fields": (("X\r\nEvil", "1"),)},
+        {"fields": ((":path", "/other"),)},
+        {"fields": (("", "1"),)},
+        {"fields": (("X", "a\r\nb"),)},
+        {"fields": (("X", "a\x00b"),)},
+        {"fields": (("X", "\u20ac"),)},
+        {"length": -1},
+    ],
+    ids=repr,
+)
+def test_req_01_what_could_smuggle_is_refused_and_the_connection_is_as_before(
+    server: Server, changes: dict[str, object]
+) -> None:
+    engine = server.engine
+    server.get(fields=(("X-First", "one"),))
+    with pytest.raises(InvalidRequest) as caught:
+        # Its good fields must not reach the encoder's table.
+        refused = {"fields": (("X-Second", "two"), *changes.get("fields", ()))}  # type: ignore[misc]
+        engine.open(request_head(**{**changes, **refused}))  # type: ignore[arg-type]
+    assert caught.value.sent is False
+    assert not engine.has_output
+    assert engine.open_streams == 1
+    stream = server.get(fields=(("X-Second", "two"), ("X-First", "one")))
+    heard = server.of(events.RequestReceived)[-1]
+    assert [tuple(field) for field in heard.headers[4:]] == [(b"x-second", b"two"), (b"x-first", b"one")]
+    server.answer(stream)
+    assert is_success(stream)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Content-Length",
+        "content-length",
+        "Transfer-Encoding",
+        "Host",
+        "Connection",
+        "Upgrade",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "TE",
+    ],
+)
+def test_req_03_framing_and_connection_fields_are_refused(server: Server, name: str) -> None:
+    with pytest.raises(InvalidRequest, match=name):
+        server.engine.open(request_head("POST", fields=((name, "5"),), length=5))
+    assert server.engine.open_streams == 0
+    assert not server.engine.has_output
+
+
+def test_req_04_a_body_longer_than_declared_is_refused(server: Server) -> None:
+    stream = server.post(5)
+    server.engine.send(stream, b"abc")
+    with pytest.raises(RequestBodyError, match="longer"):
+        server.engine.send(stream, b"def")
+    server.hear()
+    assert server.body_heard() == b"abc"
+    assert not stream.is_request_ended
+
+
+def test_req_04_a_body_shorter_than_declared_is_refused(server: Server) -> None:
+    stream = server.post(5)
+    server.engine.send(stream, b"abc")
+    with pytest.raises(RequestBodyError, match="shorter.* 2 bytes"):
+        server.engine.end(stream)
+    server.hear()
+    assert server.of(events.StreamEnded) == []
+
+
+def test_req_04_nothing_is_sent_after_the_end_of_a_request(server: Server) -> None:
+    stream = server.get()
+    with pytest.raises(RequestBodyError):
+        server.engine.send(stream, b"unframed")
+    assert not server.engine.has_output
+
+
+# The response
+
+
+def test_a_response_is_read(server: Server) -> None:
+    stream = server.get()
+    server.answer(stream, b"hello", [(b":status", b"404"), (b"x-name", b"caf\xe9"), (b"content-length", b"5")])
+    assert stream.head is not None
+    assert (stream.head.status, stream.head.reason, stream.head.version) == (404, "", "HTTP/2")
+    assert stream.head.fields == (("x-name", "caf\xe9"), ("content-length", "5"))
+    assert server.engine.take_chunks(stream) == [b"hello"]
+    assert stream.chunks == []
+    assert stream.received == 5
+    assert is_success(stream)
+    assert server.engine.open_streams == 0
+
+
+def test_each_wish_comes_true_once(server: Server) -> None:
+    stream = server.get()
+    stream.wish = Wish.HEAD
+    assert server.answer(stream, ends=False) == [stream]
+    assert stream.wish is Wish.NOTHING
+    server.send(stream, b"a")
+    assert server.say() == []
+    server.engine.take_chunks(stream)
+    stream.wish = Wish.PROGRESS
+    server.send(stream, b"b")
+    assert server.say() == [stream]
+    server.send(stream, b"c")
+    assert server.say() == []
+    stream.wish = Wish.END
+    server.send(stream, b"d")
+    assert server.say() == []
+    server.send(stream, b"e", ends=True)
+    assert server.say() == [stream]
+    assert stream.wish is Wish.NOTHING
+    assert is_success(stream)
+
+
+@pytest.mark.parametrize("wish", list(Wish))
+def test_a_complete_stream_is_returned_whatever_it_wished(server: Server, wish: Wish) -> None:
+    stream = server.get()
+    stream.wish = wish
+    assert server.answer(stream, b"hello") == [stream]
+    assert stream.wish is Wish.NOTHING
+
+
+def test_a_stream_is_returned_once_by_one_feed(engine: Http2Engine) -> None:
+    server = Server(engine, SMALL)
+    server.talk()
+    stream, other = server.post(), server.get()
+    engine.send(stream, bytes(20))
+    stream.wish = Wish.END
+    server.hear()
+    server.h2.increment_flow_control_window(100, stream.id)
+    server.h2.increment_flow_control_window(100)
+    server.h2.send_headers(other.id, [(b":status", b"200")], end_stream=True)
+    server.h2.send_headers(stream.id, [(b":status", b"200")], end_stream=True)
+    assert [woken.id for woken in server.say()] == [stream.id, other.id]
+
+
+def test_interim_responses_fulfil_no_wish(server: Server) -> None:
+    stream = server.get()
+    stream.wish = Wish.HEAD
+    server.h2.send_headers(stream.id, [(b":status", b"103"), (b"link", b"</a>")])
+    assert server.say() == []
+    assert [(head.status, head.fields) for head in stream.informational] == [(103, (("link", "</a>"),))]
+    assert stream.head is None
+    assert server.answer(stream) == [stream]
+
+
+def test_a_body_that_nobody_takes_holds_the_server_back(server: Server) -> None:
+    stream = server.get()
+    server.answer(stream, ends=False)
+    assert server.stuff(stream, 2_000_000) == 1_048_576
+    server.talk()
+    assert server.stuff(stream, 1) == 0
+    assert sum(map(len, server.engine.take_chunks(stream))) == 1_048_576
+    server.talk()
+    assert server.stuff(stream, 2_000_000) == 1_048_576
+    assert server.engine.take_chunks(stream) != []
+    server.talk()
+    assert server.h2.outbound_flow_control_window >= 16_777_216 // 2
+
+
+def test_a_stream_that_credits_itself_does_not_wait_for_its_reader(server: Server) -> None:
+    stream = server.get()
+    stream.credits_itself = True
+    server.answer(stream, ends=False)
+    for _ in range(5):
+        assert server.stuff(stream, 1_000_000) > 0
+        server.talk()
+    assert server.stuff(stream, 2_000_000) >= 1_048_576 // 2
+    assert sum(map(len, server.engine.take_chunks(stream))) == stream.received
+
+
+def test_what_came_before_a_stream_credited_itself_is_credited_with_the_rest(server: Server) -> None:
+    stream = server.get()
+    server.answer(stream, ends=False)
+    server.stuff(stream, 1_000_000)
+    server.talk()
+    assert server.h2.local_flow_control_window(stream.id) == 48_576
+    stream.credits_itself = True
+    server.stuff(stream, 10)
+    server.talk()
+    assert server.h2.local_flow_control_window(stream.id) == 1_048_576
+
+
+def test_trailers_are_kept_apart(server: Server) -> None:
+    stream = server.get()
+    server.answer(stream, b"hello", [(b":status", b"200"), (b"trailer", b"x-sum")], ends=False)
+    server.h2.send_headers(stream.id, [(b"x-sum", b"1"), (b"content-length", b"7")], end_stream=True)
+    server.say()
+    assert stream.trailers == (("x-sum", "1"), ("content-length", "7"))
+    assert stream.head is not None
+    assert stream.head.fields == (("trailer", "x-sum"),)
+    assert is_success(stream)
+
+
+@pytest.mark.parametrize("is_apart", [False, True], ids=["with the head", "in an empty DATA frame"])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", b"200"), ("GET", b"304"), ("GET", b"204"), ("HEAD", b"304")])
+def test_some_responses_have_no_body(server: Server, method: str, status: bytes, is_apart: bool) -> None:
+    stream = server.get(method=method)
+    block = [(b":status", status)] if status == b"204" else [(b":status", status), (b"content-length", b"5")]
+    server.h2.send_headers(stream.id, block, end_stream=not is_apart)
+    if is_apart:
+        server.h2.end_stream(stream.id)
+    assert server.say() == [stream]
+    assert is_success(stream)
+    assert server.engine.open_streams == 0
+    other = server.get()
+    server.answer(other)
+    assert is_success(other)
+
+
+def test_an_early_answer_leaves_the_stream_open_until_the_request_ends(server: Server) -> None:
+    engine = server.engine
+    stream = server.post(6)
+    engine.send(stream, b"abc")
+    assert server.answer(stream, b"hello") == [stream]
+    assert is_success(stream)
+    assert engine.open_streams == 1
+    assert engine.send(stream, b"def") == 3
+    engine.end(stream)
+    assert engine.open_streams == 0
+    server.hear()
+    assert server.body_heard() == b"abcdef"
+
+
+def test_an_early_answer_wakes_a_sender_that_waits_for_room(engine: Http2Engine) -> None:
+    server = Server(engine, SMALL)
+    server.talk()
+    stream = server.post()
+    engine.send(stream, bytes(20))
+    server.hear()
+    assert server.answer(stream) == [stream]
+    assert not stream.needs_room
+
+
+@pytest.mark.parametrize("code", [0, CANCEL])
+def test_h2_23_a_reset_after_a_complete_answer_only_stops_the_request(engine: Http2Engine, code: int) -> None:
+    server = Server(engine, SMALL)
+    server.talk()
+    stream = server.post()
+    engine.send(stream, bytes(20))
+    server.hear()
+    server.h2.send_headers(stream.id, [(b":status", b"413")], end_stream=True)
+    server.h2.reset_stream(stream.id, code)
+    assert server.say() == [stream]
+    assert is_success(stream)
+    assert stream.is_request_ended
+    assert not stream.needs_room
+    assert engine.open_streams == 0
+    assert engine.send(stream, bytes(10)) == 10
+    engine.end(stream)
+    engine.cancel(stream)
+    assert not engine.has_output
+
+
+def test_a_reset_stream_has_an_error_with_its_code(server: Server) -> None:
+    engine = server.engine
+    stream, other = server.get(), server.get()
+    stream.wish = Wish.HEAD
+    server.h2.reset_stream(stream.id, 11)
+    assert server.say() == [stream]
+    error = stream.error
+    assert isinstance(error, StreamReset)
+    assert error.code == 11
+    assert error.sent is True
+    assert "ENHANCE_YOUR_CALM" in str(error)
+    assert engine.open_streams == 1
+    server.answer(other)
+    assert is_success(other)
+
+
+def test_a_reset_in_the_middle_of_a_body_is_no_success(server: Server) -> None:
+    stream = server.get()
+    server.answer(stream, b"hello", ends=False)
+    server.h2.reset_stream(stream.id, 0)
+    server.say()
+    assert isinstance(stream.error, StreamReset)
+    assert (stream.error.code, stream.error.phase, stream.error.sent) == (0, "body", True)
+    assert server.engine.take_chunks(stream) == [b"hello"]
+
+
+def test_a_refused_stream_was_not_sent(server: Server) -> None:
+    stream = server.post()
+    server.h2.reset_stream(stream.id, REFUSED_STREAM)
+    server.say()
+    assert isinstance(stream.error, StreamReset)
+    assert (stream.error.code, stream.error.sent) == (REFUSED_STREAM, False)
+    assert stream.is_request_ended
+    assert server.engine.send(stream, b"to nobody") == 9
+    assert not server.engine.has_output
+
+
+# Leaving
+
+
+def test_fail_ends_every_stream_with_its_own_error(server: Server) -> None:
+    engine = server.engine
+    reader, sender, idle, done = server.get(), server.post(), server.get(), server.get()
+    server.answer(done, b"hello")
+    reader.wish = Wish.END
+    sender.needs_room = True
+    cause = OSError("gone")
+    error = ConnectionLost("the connection broke", sent=True)
+    error.__cause__ = cause
+    assert {stream.id for stream in engine.fail(error)} == {reader.id, sender.id}
+    for stream in (reader, sender, idle):
+        assert stream.is_complete
+        assert type(stream.error) is ConnectionLost
+        assert stream.error is not error
+        assert stream.error.args == error.args
+        assert stream.error.sent is True
+        assert stream.error.__cause__ is cause
+    assert reader.error is not sender.error
+    assert is_success(done)
+    assert (reader.wish, sender.needs_room) == (Wish.NOTHING, False)
+    assert engine.open_streams == 0
+    assert engine.max_streams == 0
+
+
+def test_fail_keeps_sent_false(server: Server) -> None:
+    stream = server.get()
+    server.engine.fail(ConnectionLost("never written", sent=False))
+    assert stream.error is not None
+    assert stream.error.sent is False
+
+
+def test_a_failed_engine_does_nothing_more(server: Server) -> None:
+    engine = server.engine
+    stream = server.post()
+    server.answer(stream, b"hello", ends=False)
+    engine.take()
+    engine.fail(ConnectionLost("gone"))
+    assert engine.send(stream, b"abc") == 3
+    engine.end(stream)
+    assert engine.take_chunks(stream) == [b"hello"]
+    engine.cancel(stream)
+    engine.close()
+    assert engine.feed(b"whatever comes") == []
+    assert engine.fail(ConnectionLost("again")) == []
+    assert not engine.has_output
+    with pytest.raises(ConnectionLost, match="about to end") as caught:
+        engine.open(request_head())
+    assert caught.value.sent is False
+
+
+def test_close_says_goodbye_and_lets_open_streams_finish(server: Server) -> None:
+    engine = server.engine
+    stream = server.get()
+    engine.close()
+    engine.close()
+    assert engine.max_streams == 0
+    server.hear()
+    goodbyes = server.of(events.ConnectionTerminated)
+    assert [(event.error_code, event.last_stream_id) for event in goodbyes] == [(0, 0)]
+    # h2's server takes no GOAWAY for an answer, so the answer is made by hand: HEADERS with :status 200, END_STREAM.
+    answer = b"\x00\x00\x01\x01\x05" + stream.id.to_bytes(4, "big") + b"\x88"
+    assert engine.feed(answer) == [stream]
+    assert is_success(stream)
+    assert engine.feed(b"now nobody listens") == []
+
+
+def test_cancelling_makes_an_incomplete_response_an_error(server: Server) -> None:
+    engine = server.engine
+    before, during, after = server.get(), server.get(), server.get()
+    server.answer(during, b"hel", ends=False)
+    server.answer(after, b"hello")
+    for stream in (before, during, after):
+        stream.wish = Wish.END
+        engine.cancel(stream)
+        engine.cancel(stream)
+        assert stream.chunks == []
+    assert type(before.error) is ConnectionLost
+    assert type(during.error) is IncompleteBody
+    assert is_success(after)
+    assert engine.open_streams == 0
+    assert engine.feed(b"") == []
+
+
+def test_cancelling_an_unfinished_request_with_a_complete_answer_resets_it(server: Server) -> None:
+    stream = server.post(100)
+    server.answer(stream, b"too much")
+    server.engine.cancel(stream)
+    server.hear()
+    assert [event.stream_id for event in server.of(events.StreamReset)] == [stream.id]
+    assert server.engine.open_streams == 0
+    assert is_success(stream)
+
+
+def test_a_fault_of_the_server_does_not_lose_what_came_before_it(server: Server) -> None:
+    """One `feed` completes a response and then breaks the rules: nobody may wait for ever."""
+    engine = server.engine
+    done, waiting = server.get(), server.get()
+    done.wish = waiting.wish = Wish.END
+    server.h2.send_headers(done.id, [(b":status", b"200")], end_stream=True)
+    with pytest.raises(ProtocolError) as caught:
+        server.say(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01")
+    assert {stream.id for stream in engine.fail(caught.value)} == {done.id, waiting.id}
+    assert is_success(done)
+    assert type(waiting.error) is ProtocolError
