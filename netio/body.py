@@ -1,18 +1,20 @@
 """Request bodies. Each knows its length, its media type, and whether it can be sent a second time.
 
-What is sent twice (a retry, a redirect, a second try on a fresh connection) asks `is_replayable` first: a generator that
-has begun to run is gone, and sending an empty body in its place would be a lie (HAZARDS RT-04).
+What is sent twice (a retry, a redirect, a second try on a fresh connection) asks `is_replayable` first: a generator
+that has begun to run is gone, and sending an empty body in its place would be a lie (HAZARDS RT-04).
 """
 
 from __future__ import annotations
 
 import json as jsonlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlencode
 
 from netio.errors import InvalidRequest, RequestBodyError
+from netio.url import text_pairs
 
 Chunks = Iterable[bytes] | AsyncIterable[bytes]
 Content = str | bytes | bytearray | memoryview | Chunks | Callable[[], Chunks]
@@ -37,7 +39,7 @@ class RequestBody(ABC):
         """Whether `chunks()` may be called (again)."""
 
     @abstractmethod
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes]:
         """Yield the body piece by piece. Raises `RequestBodyError` if it is gone already."""
 
 
@@ -55,7 +57,7 @@ class BytesBody(RequestBody):
     def is_replayable(self) -> bool:
         return True
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes]:
         assert self.data is not None
         yield self.data
 
@@ -70,29 +72,30 @@ NO_BODY = BytesBody(b"")
 class IteratorBody(RequestBody):
     """A body produced piece by piece, by a sync or async iterable of bytes or a function that returns one.
 
-    A list or a function can be replayed, a generator cannot. A sync iterable runs on the event loop: it must not block.
+    A list or a function can be replayed, a generator or a file cannot. A sync iterable runs on the event loop: it must
+    not block.
     """
 
     __slots__ = ("_is_one_shot", "_is_started", "_source")
 
     def __init__(self, source: Chunks | Callable[[], Chunks]) -> None:
         self._source = source
-        self._is_one_shot = not callable(source) and (
-            source is aiter(source) if isinstance(source, AsyncIterable) else source is iter(source)
-        )
+        self._is_one_shot = not callable(source) and _is_one_shot(source)
         self._is_started = False
 
     @property
     def is_replayable(self) -> bool:
         return not (self._is_one_shot and self._is_started)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes]:
         if not self.is_replayable:
             raise RequestBodyError(
                 "the body is an iterator that has been read already; pass a function that returns a new one"
             )
         self._is_started = True
         source = self._source() if callable(self._source) else self._source
+        if not isinstance(source, Iterable | AsyncIterable):
+            raise RequestBodyError(f"the function must return an iterable of bytes, not {type(source).__name__}")
         if not isinstance(source, AsyncIterable):
             for chunk in source:
                 yield _checked_chunk(chunk)
@@ -110,6 +113,34 @@ class IteratorBody(RequestBody):
         return f"<IteratorBody over {type(self._source).__name__}>"
 
 
+def _is_one_shot(source: Chunks) -> bool:
+    """Whether iterating it uses it up: then it gives the same iterator twice, or a new one over the same open file."""
+    if hasattr(source, "read"):
+        return True
+    return aiter(source) is aiter(source) if isinstance(source, AsyncIterable) else iter(source) is iter(source)
+
+
+async def measured(chunks: AsyncGenerator[bytes], length: int) -> AsyncGenerator[bytes]:
+    """Yield chunks that are to be `length` bytes in all. Raises `RequestBodyError` if they are not (HAZARDS REQ-04).
+
+    The chunk that completes the length is held back until no other follows: once the peer has that many bytes it takes
+    the request for complete, and may answer what was only the beginning of a longer body.
+    """
+    last = b""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            length -= len(chunk)
+            if length < 0:
+                raise RequestBodyError(f"the request body is longer than its declared length, by {-length} bytes or more")
+            if length == 0:
+                last += chunk
+            else:
+                yield chunk
+    if length:
+        raise RequestBodyError(f"the request body is shorter than its declared length, by {length} bytes")
+    yield last
+
+
 def _checked_chunk(chunk: object) -> bytes:
     if isinstance(chunk, bytes):
         return chunk
@@ -119,7 +150,7 @@ def _checked_chunk(chunk: object) -> bytes:
 
 
 def encode_body(content: Content | None = None, data: FormData | None = None, json: Any = None) -> RequestBody:
-    """Make a body of at most one of `content`, form `data` and `json`. None is no body; JSON's null is `content="null"`.
+    """Make a body of at most one of `content`, form `data` and `json`. None is no body; JSON's null is content="null".
 
     Raises `InvalidRequest` for more than one of them or what cannot be encoded.
     """
@@ -132,7 +163,7 @@ def encode_body(content: Content | None = None, data: FormData | None = None, js
     if content is None:
         return NO_BODY
     if isinstance(content, str):
-        return BytesBody(content.encode(), "text/plain; charset=utf-8")
+        return _text_body(content)
     if isinstance(content, bytes | bytearray | memoryview):
         return BytesBody(bytes(content))
     if isinstance(content, Mapping):
@@ -140,6 +171,13 @@ def encode_body(content: Content | None = None, data: FormData | None = None, js
     if isinstance(content, Iterable | AsyncIterable) or callable(content):
         return IteratorBody(content)
     raise InvalidRequest(f"content cannot be of type {type(content).__name__}")
+
+
+def _text_body(text: str) -> BytesBody:
+    try:
+        return BytesBody(text.encode(), "text/plain; charset=utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"content cannot be sent as UTF-8: {error.reason}") from None
 
 
 def _json_body(value: Any) -> BytesBody:
@@ -151,9 +189,8 @@ def _json_body(value: Any) -> BytesBody:
 
 
 def _form_body(data: FormData) -> BytesBody:
-    pairs = data.items() if isinstance(data, Mapping) else data
     try:
-        text = urlencode(list(pairs), doseq=True)
+        text = urlencode(list(text_pairs(data)))
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"data cannot be sent as a form: {error}") from error
     return BytesBody(text.encode("ascii"), "application/x-www-form-urlencoded")

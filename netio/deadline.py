@@ -41,7 +41,9 @@ class Timeouts:
     def __post_init__(self) -> None:
         for field in fields(self):
             seconds = getattr(self, field.name)
-            if seconds is not None and not 0 < seconds < NEVER:
+            if seconds is None:
+                continue
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < NEVER:
                 raise ValueError(f"Timeouts.{field.name} must be a positive number of seconds or None, not {seconds!r}")
 
 

@@ -35,7 +35,8 @@ from __future__ import annotations
 
 import builtins
 from copy import copy
-from typing import TYPE_CHECKING, Literal, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from netio.message import Request, Response
@@ -84,6 +85,9 @@ class StatusError(NetioError):
         super().__init__(message)
         self.response = response
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), response=self.response), self.args, self.__dict__
+
     @property
     def request(self) -> Request:
         return self.response.request
@@ -127,6 +131,8 @@ class RequestError(NetioError):
         mine = copy(self)
         mine.__traceback__ = None
         mine.__cause__ = self.__cause__
+        if hasattr(self, "__notes__"):
+            mine.__notes__ = list(self.__notes__)
         mine.request = request
         mine.phase = phase
         mine.sent = sent

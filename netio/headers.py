@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from operator import itemgetter
 
 from multidict import CIMultiDict
 
@@ -27,7 +28,7 @@ def checked_field(name: str, value: str) -> Field:
     if not isinstance(name, str) or not isinstance(value, str):
         raise InvalidRequest(f"header names and values are str, not {type(name).__name__} and {type(value).__name__}")
     if not _NAME(name):
-        raise InvalidRequest(f"{ascii(name[:80])} is not a header name (RFC 9110 section 5.1)")
+        raise InvalidRequest(f"{name[:80]!a} is not a header name (RFC 9110 section 5.1)")
     value = value.strip(" \t")
     if not _VALUE(value):
         # The value is not shown: it may be a secret.
@@ -116,10 +117,14 @@ class Headers(MutableMapping[str, str]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mapping | Iterable):
             return NotImplemented
-        return self._canonical() == Headers(other)._canonical()
+        try:
+            return self._canonical() == Headers(other)._canonical()
+        except (TypeError, ValueError):
+            return NotImplemented  # it holds something else than fields
 
     def _canonical(self) -> list[Field]:
-        return sorted((name.lower(), value) for name, value in self._fields)
+        """Return the fields sorted by name; the order of equal names means something (RFC 9110 section 5.3)."""
+        return sorted(((name.lower(), value) for name, value in self._fields), key=itemgetter(0))
 
     def __repr__(self) -> str:
         return f"Headers({[(name, _shown(name, value)) for name, value in self._fields]!r})"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import codecs
 import json as jsonlib
 import re
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -19,6 +22,9 @@ from netio.url import URL
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+_CHARSETS = frozenset((*aliases, *aliases.values(), "cp874", "koi8_u", "utf_8_sig"))
+"""What `codecs.lookup` is asked for: it remembers unknown names for ever, and knows codecs that are no charsets."""
+_BYTE_ORDER = "le" if sys.byteorder == "little" else "be"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110 section 9.2.2
@@ -124,6 +130,7 @@ class Response:
         self.http_version = http_version
         if json is not None:
             content = jsonlib.dumps(json)
+            self.headers = Headers(self.headers)
             self.headers.setdefault("content-type", "application/json")
         if content is None and source is None:
             content = b""
@@ -164,10 +171,11 @@ class Response:
     def charset(self) -> str:
         """The charset of the Content-Type field if Python knows it, else utf-8."""
         found = _CHARSET.search(self.headers.get("content-type", ""))
-        if found:
+        name = normalize_encoding(found.group(1)).lower() if found else "utf_8"
+        if name in _CHARSETS:
             try:
-                info = codecs.lookup(found.group(1))
-            except (LookupError, ValueError):
+                info = codecs.lookup(name)
+            except LookupError:
                 return "utf-8"
             if getattr(info, "_is_text_encoding", True):  # "base64" and its kin are codecs, not charsets
                 return info.name
@@ -180,7 +188,10 @@ class Response:
 
     def json(self) -> Any:
         """Parse the body as JSON. Raises `ValueError` if it is not (json.JSONDecodeError, UnicodeDecodeError)."""
-        return jsonlib.loads(self.content)
+        try:
+            return jsonlib.loads(self.content)
+        except RecursionError:
+            raise ValueError("the JSON is nested too deeply") from None
 
     def raise_for_status(self) -> Self:
         """Return the response itself, or raise `StatusError` if its status is 400 or above."""
@@ -188,9 +199,7 @@ class Response:
             return self
         reason = f" {self.reason_phrase}" if self.reason_phrase else ""
         request = self.request
-        raise StatusError(
-            f"{self.status_code}{reason} for {request.method} {request.url.redacted}", response=self
-        )
+        raise StatusError(f"{self.status_code}{reason} for {request.method} {request.url.redacted}", response=self)
 
     async def aread(self) -> bytes:
         """Read the whole body, remember and return it."""
@@ -275,24 +284,28 @@ class _Given:
 class _Pulled:
     """The pieces of a body as they arrive; the response is closed at their end."""
 
-    __slots__ = ("_response", "_source")
+    __slots__ = ("_is_ended", "_response", "_source")
 
     def __init__(self, response: Response, source: BodySource) -> None:
         self._response = response
         self._source = source
+        self._is_ended = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._response.is_closed:
+        if self._is_ended:
             raise StopAsyncIteration
+        if self._response.is_closed:
+            raise BodyUnavailable("the response was closed before the end of its body")
         try:
             chunk = await self._source.receive()
         except BaseException:
             await self._response.aclose()
             raise
         if not chunk:
+            self._is_ended = True
             await self._response.aclose()
             raise StopAsyncIteration
         return chunk
@@ -301,10 +314,11 @@ class _Pulled:
 class _Texts:
     """Decodes pieces of bytes into pieces of text."""
 
-    __slots__ = ("_chunks", "_decoder", "_is_ended")
+    __slots__ = ("_charset", "_chunks", "_decoder", "_is_ended")
 
     def __init__(self, chunks: AsyncIterator[bytes], charset: str) -> None:
         self._chunks = chunks
+        self._charset = charset
         self._decoder = codecs.getincrementaldecoder(charset)(errors="replace")
         self._is_ended = False
 
@@ -314,13 +328,22 @@ class _Texts:
     async def __anext__(self) -> str:
         while not self._is_ended:
             try:
-                text = self._decoder.decode(await anext(self._chunks))
+                text = self._decode(await anext(self._chunks))
             except StopAsyncIteration:
                 self._is_ended = True
                 text = self._decoder.decode(b"", final=True)
             if text:
                 return text
         raise StopAsyncIteration
+
+    def _decode(self, chunk: bytes) -> str:
+        try:
+            return self._decoder.decode(chunk)
+        except UnicodeError:
+            # UTF-16 and UTF-32 without a byte order mark: `bytes.decode` then takes the machine's, and so do we.
+            begun, _ = self._decoder.getstate()
+            self._decoder = codecs.getincrementaldecoder(f"{self._charset}-{_BYTE_ORDER}")(errors="replace")
+            return self._decoder.decode(begun + chunk)
 
 
 class _Lines:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import idna
 import yarl
 
 from netio.errors import InvalidURL
@@ -150,8 +151,10 @@ def _parse(text: str) -> yarl.URL:
     if "\\" in text.partition("?")[0]:
         # Browsers read it as a slash, RFC 3986 does not know it: two readers, two hosts (HAZARDS REQ-08).
         raise InvalidURL(f"the URL has a backslash before its query: {_excerpt(text)}")
-    _check_authority(text)
+    written = _written_host(text)
     try:
+        if not written.isascii():
+            idna.encode(written, uts46=True)  # where that fails yarl takes IDNA 2003, whose "ß" is "ss" (TLS-01)
         parsed = yarl.URL(text)
         host, port = parsed.raw_host, parsed.port
     except ValueError as error:
@@ -167,14 +170,18 @@ def _parse(text: str) -> yarl.URL:
     return parsed
 
 
-def _check_authority(text: str) -> None:
-    """Refuse what yarl lets pass as a port (signs, blanks, underscores, foreign digits) or between brackets."""
+def _written_host(text: str) -> str:
+    """Return the host as it is written, without what yarl lets pass as a port ("+80", "8_0") or between brackets."""
     found = _AUTHORITY(text)
     place = found.group(1).rpartition("@")[2] if found else ""
     if "[" in place and "%" in place:
         raise InvalidURL(f"an IPv6 zone is not allowed in a URL (RFC 9844): {_excerpt(text)}")
     if not _PLACE(place):
         raise InvalidURL(f"the URL has no possible host and port: {_excerpt(text)}")
+    host = place.partition(":")[0]
+    if len(host) > 4 * _MAX_HOST:  # composed characters get shorter; more would only cost time
+        raise InvalidURL(f"the host name is {len(host)} characters long, more than {_MAX_HOST}: {_excerpt(text)}")
+    return host
 
 
 def _check_host(host: str, text: str) -> None:
@@ -183,7 +190,7 @@ def _check_host(host: str, text: str) -> None:
     if len(host.rstrip(".")) > _MAX_HOST:
         raise InvalidURL(f"the host name is {len(host)} characters long, more than {_MAX_HOST}: {_excerpt(text)}")
     if not _REG_NAME.fullmatch(host) or any(len(label) > 63 for label in host.split(".")):
-        raise InvalidURL(f"{ascii(host)} is not a host name: {_excerpt(text)}")
+        raise InvalidURL(f"{host!a} is not a host name: {_excerpt(text)}")
 
 
 def _excerpt(text: str) -> str:
@@ -202,9 +209,10 @@ def text_pairs(values: Params) -> Iterator[tuple[str, str]]:
 
     None is left out, booleans become true and false. Raises `TypeError` or `ValueError` for what has no such form.
     """
-    for name, value in values.items() if isinstance(values, Mapping) else values:
+    pairs: Iterable[tuple[str, Any]] = values.items() if isinstance(values, Mapping) else values
+    for name, value in pairs:
         is_one = isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable)
-        for one in (value,) if is_one else value:
+        for one in [value] if is_one else value:
             if one is not None:
                 yield _text(name), _text(one)
 

@@ -176,7 +176,11 @@ class Http2Side:
                 data = await self.stream.receive()
             except anyio.EndOfStream:
                 return
-            for event in self.h2.receive_data(data):
+            try:
+                events = self.h2.receive_data(data)
+            except h2.exceptions.ProtocolError:
+                return  # we said GOAWAY, and h2 has no ear for what was under way
+            for event in events:
                 self.tolerate(self.on, event)
             for stream_id in list(self.outgoing):
                 self.tolerate(self.send_body, stream_id)

@@ -59,7 +59,7 @@ class RequestBuilder:
 
     def _url(self, url: str | URL, params: Params | None) -> URL:
         target = parse_url(url) if isinstance(url, str) else url
-        if not target.is_absolute and self.base_url is not None:
+        if not target.scheme and self.base_url is not None:
             target = _joined(self.base_url, target)
         for more in (self._params, params):
             if more is not None:

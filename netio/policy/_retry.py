@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from random import random
 
-from netio.deadline import Clock, SystemClock
+from netio.deadline import NEVER, Clock, SystemClock
 from netio.errors import (
     CertificateError,
     ConnectError,
@@ -48,9 +48,9 @@ class Retry:
         clock: Clock | None = None,
         random: Callable[[], float] = random,
     ) -> None:
-        if attempts < 1:
-            raise ValueError(f"Retry.attempts must be at least 1, not {attempts!r}")
-        if base <= 0 or cap < base:
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise ValueError(f"Retry.attempts must be a whole number of at least 1, not {attempts!r}")
+        if not 0 < base <= cap < NEVER:
             raise ValueError(f"Retry.base and Retry.cap must be seconds with 0 < base <= cap, not {base!r} and {cap!r}")
         self._attempts = attempts
         self._statuses = frozenset(statuses)
@@ -84,7 +84,8 @@ class Retry:
         """Return how long to wait before the next attempt, None if there is none or no time for it."""
         if attempt >= self._attempts:
             return None
-        delay = self._random() * min(self._cap, self._base * 2.0 ** (attempt - 1))
+        doublings = min(attempt - 1, 1_000)  # 2.0 ** 1_024 is more than a float holds
+        delay = self._random() * min(self._cap, self._base * 2.0**doublings)
         return delay if self._clock.now() + delay < request.deadline else None
 
 

@@ -18,9 +18,10 @@ Invariants (tests/pool/test_ledger_machine.py checks them after every step):
  5. what was served to a waiter that has died is passed on.
 
 Waiters of one origin are served in the order of their arrival. Between origins the slots are shared: whoever has none
-comes first, then the others in turn, and a connection changes hands (it is closed, for an origin that needs a slot) only
-if that makes the shares more equal. By strict order of arrival two busy origins at the limit would close each other's
-connections at every request.
+comes first, then the others in turn, and a connection that its own waiters could use changes hands (it is closed, for
+an origin that needs a slot) only if that makes the shares more equal. By strict order of arrival two busy origins at
+the limit would close each other's connections at every request. A new connection serves first and is judged then, or
+two origins without one would take turns at dialing and never send anything.
 
 Every operation costs O(1), amortised; only `expire`, once a second or so, looks at all members.
 """
@@ -251,18 +252,20 @@ class Ledger(Generic[C]):
         age = self._limits.connection_age
         expires = NEVER if age is None else now + age * (1 - 0.1 * self._random())
         member = self._members[connection] = _Member(connection, shelf, expires)
+        self._serve(member)
         self._place(member)
         self._settle(shelf)
 
     def dial_failed(self, origin: Origin, error: Exception) -> None:
-        """A dial has failed, and with it those that it was for."""
+        """A dial has failed, and with it those that it was for, unless another dial is under way for them."""
         shelf = self._end_dial(origin)
         self._dial_failures += 1
         shelf.slots -= 1
         self._slots -= 1
         is_for_all = shelf.multiplexes is not False and not shelf.slots
-        for _ in range(len(shelf.waiters) if is_for_all else min(1, len(shelf.waiters))):
-            self._next_waiter(shelf, error=error)
+        if shelf.wants_dial:
+            for _ in range(len(shelf.waiters) if is_for_all else 1):
+                self._next_waiter(shelf, error=error)
         self._share_slots()
         self._settle(shelf)
 
@@ -298,6 +301,7 @@ class Ledger(Generic[C]):
         self._idle.clear()
         self._starved.clear()
         self._hungry.clear()
+        self._running_dry = None
         self._slots = self._dialing = 0
         return connections
 
@@ -345,9 +349,7 @@ class Ledger(Generic[C]):
             self._running_dry = member
             member.is_retiring = True
             places = 0
-        while shelf.waiters and member.used < places:
-            self._use(member)
-            self._next_waiter(shelf, connection=member.connection)
+        self._serve(member)
         if member.used < places:
             shelf.free[member] = None
             shelf.free.move_to_end(member)
@@ -356,16 +358,30 @@ class Ledger(Generic[C]):
         else:
             shelf.free.pop(member, None)
 
+    def _serve(self, member: _Member[C]) -> None:
+        """Give the free places of a member to those who wait."""
+        shelf = member.shelf
+        if not shelf.waiters:
+            return
+        while shelf.waiters and member.used < member.places:
+            self._use(member)
+            self._next_waiter(shelf, connection=member.connection)
+        if not shelf.wants_dial:
+            self._hungry.pop(shelf, None)
+
     def _is_needed_elsewhere(self, shelf: _Shelf[C]) -> bool:
         """Whether the slot of an idle connection of this shelf should go to another origin."""
         if self._slots < self._limits.connections:
             return False
         if self._starved:
-            return next(iter(self._starved)) is not shelf
+            return True
         if not self._hungry:
             return False
         first = next(iter(self._hungry))
-        return first is not shelf and (not shelf.waiters or first.slots + 1 < shelf.slots)
+        if first is not shelf and (not shelf.waiters or first.slots + 1 < shelf.slots):
+            return True
+        self._hungry.move_to_end(first)  # the next time another one is compared
+        return False
 
     def _settle(self, shelf: _Shelf[C]) -> None:
         """Begin the dials a shelf wants, or note that it wants them; forget a shelf with nothing on it."""

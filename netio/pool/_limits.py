@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How many connections and waiting requests a session may have; None means no limit of its own.
+    """How many connections and waiting requests a session may have; None means no limit, where it is allowed.
 
     * `connections`: open or being opened, in total; `connections_per_origin`: the same for one origin.
     * `idle`: how many unused connections are kept; `idle_seconds`: for how long.
@@ -23,11 +23,15 @@ class Limits:
     queued: int = 10_000
 
     def __post_init__(self) -> None:
-        for name in ("connections", "connections_per_origin", "queued"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"Limits.{name} must be a positive whole number, not {value!r}")
-        if not isinstance(self.idle, int) or self.idle < 0:
-            raise ValueError(f"Limits.idle must be a whole number of at least 0, not {self.idle!r}")
-        if not self.idle_seconds > 0 or not (self.connection_age is None or self.connection_age > 0):
-            raise ValueError("Limits.idle_seconds and Limits.connection_age must be positive numbers of seconds")
+        for name, least in (("connections", 1), ("connections_per_origin", 1), ("idle", 0), ("queued", 1)):
+            count = getattr(self, name)
+            if name == "connections_per_origin" and count is None:
+                continue
+            if not isinstance(count, int) or isinstance(count, bool) or count < least:
+                raise ValueError(f"Limits.{name} must be a whole number of at least {least}, not {count!r}")
+        for name in ("idle_seconds", "connection_age"):
+            seconds = getattr(self, name)
+            if name == "connection_age" and seconds is None:
+                continue
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+                raise ValueError(f"Limits.{name} must be a positive number of seconds, not {seconds!r}")

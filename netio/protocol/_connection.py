@@ -16,10 +16,14 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from netio.body import measured
 from netio.deadline import Clock, Watchdog, deadline_after
 from netio.errors import ConnectionLost, Phase, ReadTimeout, RequestError, TimeoutError, TotalTimeout, WriteTimeout
 from netio.headers import Headers
@@ -95,10 +99,21 @@ class WriteWait(Wait):
 class Exchange:
     """One request and its response on one connection."""
 
-    __slots__ = ("_connection", "_total", "_upload", "failure", "is_over", "message", "request", "started_at_byte")
+    __slots__ = (
+        "_connection",
+        "_length",
+        "_total",
+        "_upload",
+        "failure",
+        "is_over",
+        "message",
+        "request",
+        "started_at_byte",
+    )
 
-    def __init__(self, connection: Connection, request: Request, message: Message) -> None:
+    def __init__(self, connection: Connection, request: Request, message: Message, length: int | None) -> None:
         self._connection = connection
+        self._length = length
         self.request = request
         self.message = message
         self.is_over = False
@@ -179,12 +194,15 @@ class Exchange:
     async def receive(self) -> bytes:
         """Return the next bytes of the body, b"" at its end."""
         message = self.message
-        if not message.chunks:
-            try:
+        try:
+            # On asyncio a cancel scope passes over a task whose future is done already. Where data always comes just
+            # before the cancellation is delivered, a fast download would never notice that it was cancelled.
+            await checkpoint_if_cancelled()
+            if not message.chunks:
                 await self.until(Wish.PROGRESS)
-            except BaseException:
-                self.abandon()
-                raise
+        except BaseException:
+            self.abandon()
+            raise
         chunks = self._connection.take_chunks(message)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -196,7 +214,7 @@ class Exchange:
     async def _send_body(self, offset: int) -> None:
         """Send the request body in the background; what fails is told to the task that waits for the response."""
         try:
-            async with aclosing(self.request.body.chunks()) as chunks:  # type: ignore[type-var]
+            async with aclosing(self._body_chunks()) as chunks:
                 async for chunk in chunks:
                     for start in range(offset, len(chunk), PIECE):
                         if self.message.is_complete:
@@ -213,6 +231,11 @@ class Exchange:
         finally:
             self._upload = None
             self.settle()
+
+    def _body_chunks(self) -> AsyncGenerator[bytes]:
+        body = self.request.body
+        chunks = body.chunks()
+        return chunks if self._length is None or body.data is not None else measured(chunks, self._length)
 
     def _fail(self, error: Exception) -> None:
         self.failure = error

@@ -41,7 +41,7 @@ def request_head(request: Request) -> RequestHead:
         elif lowered == "te" and value.lower() == "trailers":
             fields.append((name, value))
         else:
-            raise InvalidRequest(f"netio does not send the field {name}: {ascii(value[:40])}")
+            raise InvalidRequest(f"netio does not send the field {name}: {value[:40]!a}")
     if "content-length" in seen and "transfer-encoding" in seen:
         raise InvalidRequest("the request has both Content-Length and Transfer-Encoding")
     if body.content_type is not None and "content-type" not in request.headers:
@@ -51,13 +51,13 @@ def request_head(request: Request) -> RequestHead:
 
 def _checked_authority(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._~:\[\]-]+", value):
-        raise InvalidRequest(f"{ascii(value[:80])} is not a value for the Host field")
+        raise InvalidRequest(f"{value[:80]!a} is not a value for the Host field")
     return value
 
 
 def _declared_length(value: str, length: int | None) -> int:
     if not _DIGITS(value):
-        raise InvalidRequest(f"{ascii(value[:40])} is not a Content-Length")
+        raise InvalidRequest(f"{value[:40]!a} is not a Content-Length")
     declared = int(value)
     if length is not None and declared != length:
         raise InvalidRequest(f"Content-Length says {declared}, and the body has {length} bytes")

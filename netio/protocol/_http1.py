@@ -48,7 +48,8 @@ class Http1Connection(Connection):
     def open(self, request: Request) -> Exchange:
         body = request.body
         try:
-            message, head = self._engine.start(request_head(request))
+            head = request_head(request)
+            message, first = self._engine.start(head)
         except InvalidRequest as error:
             # The engine is as good as before, and so is the connection: give it back.
             self.owner.exchange_over(self)
@@ -58,13 +59,13 @@ class Http1Connection(Connection):
             self.owner.exchange_over(self)
             raise
         self.uses += 1
-        exchange = self._exchange = Exchange(self, request, message)
+        exchange = self._exchange = Exchange(self, request, message, head.length)
         if body.data is not None and len(body.data) <= INLINE_BODY:
             if body.data:
-                head += self._engine.body(body.data)
-            self.link.write(head + self._engine.end())
+                first += self._engine.body(body.data)
+            self.link.write(first + self._engine.end())
         else:
-            self.link.write(head)
+            self.link.write(first)
             exchange.start_upload()
         return exchange
 

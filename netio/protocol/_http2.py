@@ -50,7 +50,8 @@ class Http2Connection(Connection):
 
     def open(self, request: Request) -> Exchange:
         try:
-            stream = self._engine.open(request_head(request))
+            head = request_head(request)
+            stream = self._engine.open(head)
         except (InvalidRequest, ConnectionLost) as error:
             self.owner.exchange_over(self)
             phase: Phase = "build" if isinstance(error, InvalidRequest) else "send"
@@ -61,7 +62,7 @@ class Http2Connection(Connection):
             raise
         self.uses += 1
         stream.credits_itself = not request.is_streamed
-        exchange = self._exchanges[stream] = Exchange(self, request, stream)
+        exchange = self._exchanges[stream] = Exchange(self, request, stream, head.length)
         if not stream.is_request_ended:
             self._begin_body(exchange, stream)
         self._flush()

@@ -7,8 +7,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
-from trio.lowlevel import Abort, RaiseCancelT, Task, TrioToken, current_task, current_trio_token, in_trio_task
-from trio.lowlevel import reschedule, spawn_system_task, wait_task_rescheduled
+from trio.lowlevel import (
+    Abort,
+    RaiseCancelT,
+    Task,
+    TrioToken,
+    current_task,
+    current_trio_token,
+    in_trio_task,
+    reschedule,
+    spawn_system_task,
+    wait_task_rescheduled,
+)
 
 from netio.transport._runtime import Background, Runtime, Waiter
 

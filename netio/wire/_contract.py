@@ -21,7 +21,7 @@ from netio.headers import Field
 MAX_HEAD_BYTES = 65_536  # nginx's large_client_header_buffers and Node's --max-http-header-size are 32 and 16 KiB
 MAX_HEAD_FIELDS = 256  # Apache's LimitRequestFields is 100
 MAX_INFORMATIONAL = 16  # 1xx answers to one request; RFC 9110 section 15.2 sets no limit
-MAX_CHUNK_OVERHEAD = 16_384  # chunk sizes and extensions of one body, on top of 1 % of it (Go's net/http)
+MAX_CHUNK_OVERHEAD = 16_384  # of one body, on top of 1 % of it and of 16 bytes a chunk (Go's net/http)
 
 
 class Wish(IntEnum):
@@ -211,7 +211,7 @@ class Http2Engine(ABC):
 
     @abstractmethod
     def feed(self, data: bytes) -> list[Stream]:
-        """Take received bytes; return the streams whose wish came true, which have room again, or which are complete."""
+        """Take received bytes; return the streams whose wish came true, that have room again, or that are complete."""
 
     @abstractmethod
     def fail(self, error: RequestError) -> list[Stream]:

@@ -6,8 +6,10 @@ an engine that raised `InvalidRequest` has to be as good as new.
 h11 forgives what netio does not, so a response head is collected and judged here before h11 sees it: line ends other
 than CRLF, control characters, folded lines, another version, more than the limits (HAZARDS H1-07 to H1-10). What h11
 says about the parsed head is then held against the rest: Content-Length beside Transfer-Encoding, lengths of more than
-19 digits (H1-01, H1-02). From there on bodies are h11's. Known to be lenient: a trailer section may have bare LF line
-ends and folded lines.
+19 digits (H1-01, H1-02).
+
+From there on bodies are h11's. Known to be lenient: a trailer section may have bare LF line ends and folded lines. The
+overhead of chunks is looked at once a `feed`, so how far above its limit a body gets depends on the reads.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ _END = b"\r\n\r\n"
 # Bare LF, bare CR (at the very end of what came it may still become a CRLF), folded line, control character.
 _FAULT = re.compile(rb"(?<!\r)\n|\r[^\n]|\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]").search
 
-# What the line of a chunk may take before it counts as overhead (Go's net/http). Without it a long stream of small
+# What a chunk may take beside its data before it counts as overhead (Go's net/http). Without it a long stream of small
 # chunks, such as server-sent events, would run into MAX_CHUNK_OVERHEAD sooner or later.
 _CHUNK_LINE = 16
 

@@ -23,7 +23,7 @@ import h2.exceptions
 from h2 import events
 from h2.errors import ErrorCodes
 
-from netio.errors import ConnectionLost, IncompleteBody, ProtocolError, RequestBodyError, RequestError, StreamReset
+from netio.errors import ConnectionLost, ProtocolError, RequestBodyError, RequestError, StreamReset
 from netio.wire._blocks import request_block, response_fields, response_head
 from netio.wire._checks import announced_length, has_no_body
 from netio.wire._contract import MAX_INFORMATIONAL, Http2Engine, RequestHead, Stream
@@ -129,12 +129,9 @@ class ReferenceHttp2(Http2Engine):
     def cancel(self, stream: Stream) -> None:
         table = self._table
         if table.has(stream):
-            lost = ConnectionLost if stream.head is None else IncompleteBody
             table.reset(stream, ErrorCodes.CANCEL)
-            table.end(stream, lost("the request was cancelled before its response was complete"))
-            table.forget(stream)
-        table.give_credit(stream)
-        stream.chunks = []
+            table.take_off(stream)
+            stream.chunks = []
 
     def close(self) -> None:
         if not self._is_closing and not self._table.is_dead:

@@ -149,19 +149,21 @@ class StreamTable:
 
     def end(self, stream: ReferenceStream, error: RequestError) -> None:
         """Take a stream off that was reset. A response that is complete stays good (RFC 9113 section 8.1)."""
+        self.take_off(stream)
         self._touched[stream.id] = stream
-        del self.open[stream.id]
         if not stream.is_complete:
             stream.error = error
             stream.is_complete = True
         stream.is_request_ended = True
-        self.give_credit(stream)
 
-    def forget(self, stream: ReferenceStream) -> None:
-        """Have nobody woken for a stream."""
+    def take_off(self, stream: ReferenceStream) -> None:
+        """Forget a stream that was reset, and give its credit back."""
+        del self.open[stream.id]
         self._touched.pop(stream.id, None)
-        stream.wish = Wish.NOTHING
-        stream.needs_room = False
+        # h2 forgets closed streams when it counts the open ones. For one that it still knows, a 1xx head that was under
+        # way would be a fault of the whole connection.
+        _ = self.h2.open_outbound_streams
+        self.give_credit(stream)
 
     def leave_if_closed(self, stream: ReferenceStream) -> None:
         if stream.is_complete and stream.is_request_ended:

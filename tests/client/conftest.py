@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 import netio
-from netio.testing import MemoryNetwork
+from netio.testing import FakeClock, MemoryNetwork
 from tests.peers import Http1Peer, Http2Peer
 
 Version = Literal["HTTP/1.1", "HTTP/2"]
@@ -55,6 +55,8 @@ class House:
 
 @asynccontextmanager
 async def make_house(version: Version, **options: Any) -> AsyncIterator[House]:
+    # Time stands still unless a test wants it: a timer that ticks is a task that never comes to rest.
+    options.setdefault("clock", FakeClock())
     max_streams = options.pop("max_streams", 100)
     peer = Http1Peer() if version == "HTTP/1.1" else Http2Peer(max_streams)
     with anyio.fail_after(GUARD):

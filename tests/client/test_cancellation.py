@@ -150,7 +150,7 @@ async def test_h2_28_credit_of_cancelled_streams_comes_back() -> None:
 
 
 async def test_a_read_timeout_of_one_stream_leaves_the_others_alone() -> None:
-    async with make_house("HTTP/2") as house:
+    async with make_house("HTTP/2", clock=netio.SystemClock()) as house:
         async with house.session.stream("GET", "/bytes/2000000") as response:
             body = response.aiter_bytes()
             first = await anext(body)

@@ -1,4 +1,4 @@
-"""Bodies of any size, random and the same every time, made piece by piece: nobody needs all of a large one in memory."""
+"""Bodies of any size, random and yet always the same, made piece by piece: none has to be in memory as a whole."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from tests.live.sites import DIALECTS, Dialect, Site, nghttpd_site, nginx_site
 
 _FIGURES = pytest.StashKey[list[str]]()
 
-HTTP2_ONLY = pytest.mark.parametrize("dialect", [key for key in DIALECTS if key.startswith("http2")], indirect=True)
-"""For a test that uses `dialect`, directly or through `site`: over HTTP/2 alone."""
+# For a test that uses `dialect`, directly or through `site`: over one version alone.
+HTTP1_ONLY = pytest.mark.parametrize("dialect", ["http1", "http1_tls"], indirect=True)
+HTTP2_ONLY = pytest.mark.parametrize("dialect", ["http2_tls", "http2_clear"], indirect=True)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ START_SECONDS = 10.0
 STOP_SECONDS = 10.0
 HOST = "127.0.0.1"
 
-# Below the range out of which the kernel takes ports for outgoing connections: while a server is down between two starts,
-# nobody gets its port by chance.
+# Below the range out of which the kernel takes ports for outgoing connections: nobody gets the port of a server by
+# chance while it is down between two starts.
 _PORTS = range(20_000, 30_000)
 
 
@@ -185,6 +185,7 @@ http {{
     client_body_temp_path tmp_body;
 {temporary}
     client_max_body_size 0;
+    lingering_timeout 100ms; # so long it may wait, when it ends, for clients that do not hang up
     keepalive_timeout 600s;
     keepalive_requests 1000000;
     http2_max_concurrent_streams 128;

@@ -63,9 +63,7 @@ async def test_https_to_a_port_that_speaks_clear_text_is_a_tls_error(nginx: Ngin
 
 
 @pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
-async def test_protocol_is_chosen_by_alpn(
-    nginx: Nginx, certificates: Certificates, http2: bool, version: str
-) -> None:
+async def test_protocol_is_chosen_by_alpn(nginx: Nginx, certificates: Certificates, http2: bool, version: str) -> None:
     async with netio.Session(verify=certificates.trusted, http2=http2) as session:
         response = await session.get(f"https://{HOST}:{nginx.http2_tls}/answer")
     assert (response.status_code, response.http_version) == (200, version)

@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 
 import netio
 from tests.live.bodies import LARGE, MIB, SIZES, SMALL, Fingerprint, body_of, fingerprint, fingerprint_of
-from tests.live.conftest import HTTP2_ONLY
+from tests.live.conftest import HTTP1_ONLY, HTTP2_ONLY
 from tests.live.sites import Site
 from tests.live.traces import NOTHING, PeakMemory, Traces
 
@@ -63,8 +63,10 @@ async def test_h2_28_200_downloads_cancelled_in_the_middle_leave_the_connection_
     traces = Traces()
     async with site.session(timeout=PATIENT) as session:
         for number in range(200):
-            if number % 2:
+            if number % 3 == 0:
                 await _cancel_streamed(session, after=1 + number % 7)
+            elif number % 3 == 1:
+                await _cancel_unread(session)
             else:
                 await _cancel_buffered(session, after=number % 41)
             response = await session.get(f"/{SMALL}")
@@ -76,22 +78,46 @@ async def test_h2_28_200_downloads_cancelled_in_the_middle_leave_the_connection_
     assert await traces.left() == NOTHING
 
 
+@HTTP1_ONLY
+async def test_pool_01_downloads_cancelled_in_the_middle_take_their_connections_with_them(site: Site) -> None:
+    traces = Traces()
+    async with site.session(timeout=PATIENT) as session:
+        for number in range(20):
+            await _cancel_streamed(session, after=1 + number % 7)
+            await _cancel_buffered(session, after=3 * number)
+            response = await session.get(f"/{SMALL}")
+            assert (response.status_code, response.content) == (200, body_of(SMALL))
+            assert session.stats().active == 0
+            assert session.stats().idle == 1
+    assert await traces.left() == NOTHING
+
+
 async def _cancel_streamed(session: netio.Session, *, after: int) -> None:
     """Cancel a download while it waits for more, after that many pieces."""
     with anyio.CancelScope() as scope:
         async with session.stream("GET", f"/{LARGE}") as response:
             pieces = 0
-            async with contextlib.aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
-                async for _ in chunks:
-                    pieces += 1
-                    if pieces == after:
-                        scope.cancel()
+            async for _ in response.aiter_bytes():
+                pieces += 1
+                if pieces == after:
+                    scope.cancel()
     assert scope.cancelled_caught
     assert pieces == after
 
 
+async def _cancel_unread(session: netio.Session) -> None:
+    """Cancel a download of which much has arrived and nothing was read."""
+    with anyio.CancelScope() as scope:
+        async with session.stream("GET", f"/{LARGE}"):
+            for _ in range(4):
+                assert fingerprint([(await session.get(f"/{MEDIUM}")).content]) == fingerprint_of(MEDIUM)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+
+
 async def _cancel_buffered(session: netio.Session, *, after: int) -> None:
-    """Cancel a download into memory after that many turns of the loop: before the head, or in the middle of the body."""
+    """Cancel a download into memory after that many turns of the loop: before its head, or in the middle."""
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
             group.start_soon(session.get, f"/{LARGE}")

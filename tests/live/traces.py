@@ -11,7 +11,7 @@ from pathlib import Path
 from anyio.lowlevel import checkpoint
 
 _TURNS = 10
-"""How many turns of the loop a closed socket and an ended task have to be gone (asyncio and uvloop close a turn later)."""
+"""How many turns of the loop a closed socket has to be gone: asyncio and uvloop close it a turn later."""
 
 
 class Traces:

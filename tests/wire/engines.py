@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from netio.headers import Field
-from netio.wire import Http1Engine, Http2Engine, Message, ReferenceHttp1, ReferenceHttp2, RequestHead
+from netio.wire import Http1Engine, Http2Engine, Message, ReferenceHttp1, ReferenceHttp2, RequestHead, ResponseHead
 
 HTTP1_ENGINES: list[type[Http1Engine]] = [ReferenceHttp1]
 HTTP2_ENGINES: list[type[Http2Engine]] = [ReferenceHttp2]
+
+Exchange = Callable[..., Message]
 
 
 def request_head(
@@ -23,6 +26,11 @@ def request_head(
     return RequestHead(method, scheme, authority, target, fields, length)
 
 
+def head_of(message: Message) -> ResponseHead:
+    assert message.head is not None
+    return message.head
+
+
 def outcome(message: Message) -> dict[str, Any]:
     """Everything of a message that must not depend on how its bytes were cut into reads."""
     heads = [*message.informational, *([message.head] if message.head else [])]
@@ -35,6 +43,15 @@ def outcome(message: Message) -> dict[str, Any]:
         "is_complete": message.is_complete,
         "error": type(message.error),
     }
+
+
+def feed_all(engine: Http1Engine, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        engine.feed(piece)
+
+
+def pieces_of(data: bytes, size: int) -> list[bytes]:
+    return [data[begin : begin + size] for begin in range(0, len(data), size)]
 
 
 def is_success(message: Message) -> bool:

@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 import h2.config
 import h2.connection
+import pytest
 from h2 import events
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame, HeadersFrame
 
+from netio.errors import ProtocolError
 from netio.wire import Http2Engine, Stream
-from tests.wire.engines import request_head
+from tests.wire.engines import is_success, request_head
 
 AnyEvent = TypeVar("AnyEvent", bound=events.Event)
 Block = list[tuple[bytes, bytes]]
@@ -105,3 +107,28 @@ class Server:
     def of(self, kind: type[AnyEvent]) -> list[AnyEvent]:
         """Return what was heard of one kind."""
         return [event for event in self.heard if isinstance(event, kind)]
+
+
+def refused(server: Server, *frames: Frame | bytes) -> tuple[ProtocolError, int]:
+    """Say what must end the connection; return the error, and the code of the GOAWAY that answers it."""
+    with pytest.raises(ProtocolError) as caught:
+        server.say(*frames)
+    server.engine.fail(caught.value)
+    output = server.engine.take()
+    assert output[-14:-13] == b"\x07", "the last frame is no GOAWAY"
+    assert server.engine.max_streams == 0
+    return caught.value, int.from_bytes(output[-4:], "big")
+
+
+def resets(server: Server) -> dict[int, int]:
+    """Return which streams the engine has reset, and by which code."""
+    server.talk()
+    return {event.stream_id: int(event.error_code or 0) for event in server.of(events.StreamReset)}
+
+
+def check_that_others_live(server: Server, other: Stream) -> None:
+    """A stream that was open and one that is new must still work, and then no stream may be left open."""
+    for stream in (other, server.get(fields=(("X-New", "1"),))):
+        server.answer(stream, b"hello")
+        assert is_success(stream)
+    assert server.engine.open_streams == 0
