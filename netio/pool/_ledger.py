@@ -11,17 +11,18 @@ so. In the words of the books:
 
 Invariants (tests/pool/test_ledger_machine.py checks them after every step):
  1. a slot is counted from the moment a dial is asked for until its connection is dropped or the dial has failed;
- 2. a member with a free place means no waiter on its shelf; an idle member means that nobody waits for a slot;
+ 2. a member with a free place means no waiter on its shelf; an idle member means that no shelf without a slot needs
+    one, and that one which has some is given its slot as soon as it was idle for LULL_SECONDS;
  3. a free slot means that no shelf below its own limit needs a dial;
  4. while it is unknown whether an origin multiplexes, or known that it does, one dial serves all who wait; for the
     others a dial is under way for each waiter, as far as there are slots;
  5. what was served to a waiter that has died is passed on.
 
 Waiters of one origin are served in the order of their arrival. Between origins the slots are shared: whoever has none
-comes first, then the others in turn, and a connection that its own waiters could use changes hands (it is closed, for
-an origin that needs a slot) only if that makes the shares more equal. By strict order of arrival two busy origins at
-the limit would close each other's connections at every request. A new connection serves first and is judged then, or
-two origins without one would take turns at dialing and never send anything.
+comes first, then the others in turn, and a connection in use changes hands (it is closed, for an origin that needs a
+slot) only if that makes the shares more equal. By strict order of arrival two busy origins at the limit would close
+each other's connections at every request. A new connection serves first and is judged then, or two origins without one
+would take turns at dialing and never send anything.
 
 Every operation costs O(1), amortised; only `expire`, once a second or so, looks at all members.
 """
@@ -44,6 +45,9 @@ REMEMBERED_ORIGINS = 10_000
 
 SURPLUS_SECONDS = 1.0
 """Idle connections above `Limits.idle` are kept that long, or every lull of a millisecond would close some."""
+
+LULL_SECONDS = 0.1
+"""So long an idle connection counts as in use: who sends one request after the other is to find it again."""
 
 
 class Placed(Protocol):
@@ -149,6 +153,7 @@ class Ledger(Generic[C]):
         self._hungry: OrderedDict[_Shelf[C], None] = OrderedDict()  # need one more
         self._remembered: OrderedDict[Origin, bool] = OrderedDict()
         self._running_dry: _Member[C] | None = None  # takes no new streams, so that its slot becomes free
+        self._now = 0.0  # at the last `expire`
         self._slots = 0
         self._dialing = 0
         self._waiting = 0
@@ -273,13 +278,15 @@ class Ledger(Generic[C]):
 
     def expire(self, now: float) -> None:
         """Close what was idle for too long or is more than allowed, and retire what is too old."""
+        self._now = now
         limits = self._limits
         surplus = len(self._idle) - limits.idle
         for member in list(self._idle):
             if member.idle_since is None:
                 member.idle_since = now
             idle = now - member.idle_since
-            if idle >= limits.idle_seconds or (surplus > 0 and idle >= SURPLUS_SECONDS):
+            is_surplus = surplus > 0 and idle >= SURPLUS_SECONDS
+            if idle >= limits.idle_seconds or is_surplus or (self._hungry and self._is_spare(member)):
                 surplus -= 1
                 self.drop(member.connection)
         for member in list(self._members.values()):
@@ -378,7 +385,7 @@ class Ledger(Generic[C]):
         if not self._hungry:
             return False
         first = next(iter(self._hungry))
-        if first is not shelf and (not shelf.waiters or first.slots + 1 < shelf.slots):
+        if first.slots + 1 < shelf.slots:
             return True
         self._hungry.move_to_end(first)  # the next time another one is compared
         return False
@@ -386,7 +393,7 @@ class Ledger(Generic[C]):
     def _settle(self, shelf: _Shelf[C]) -> None:
         """Begin the dials a shelf wants, or note that it wants them; forget a shelf with nothing on it."""
         while shelf.wants_dial and self._is_below_own_limit(shelf):
-            if self._slots >= self._limits.connections and not self._evict():
+            if self._slots >= self._limits.connections and not self._evict(shelf):
                 (self._hungry if shelf.slots else self._starved).setdefault(shelf)
                 (self._starved if shelf.slots else self._hungry).pop(shelf, None)
                 return
@@ -422,11 +429,17 @@ class Ledger(Generic[C]):
         self._dialing -= 1
         return shelf
 
-    def _evict(self) -> bool:
-        """Free a slot by closing the connection that was idle for longest, if there is one."""
+    def _is_spare(self, member: _Member[C]) -> bool:
+        """Whether an idle member was idle for long enough to be closed for a shelf that has other slots."""
+        return member.idle_since is not None and self._now - member.idle_since >= LULL_SECONDS
+
+    def _evict(self, shelf: _Shelf[C]) -> bool:
+        """Free a slot for a shelf by closing the connection that was idle for longest, if there is one to be had."""
         if not self._idle:
             return False
         member = next(iter(self._idle))
+        if shelf.slots and member.shelf.slots <= shelf.slots + 1 and not self._is_spare(member):
+            return False
         self._remove(member)
         if not member.shelf.slots and not member.shelf.waiters:
             self._shelves.pop(member.shelf.origin, None)

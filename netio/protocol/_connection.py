@@ -230,7 +230,10 @@ class Exchange:
             self._fail(error)
         finally:
             self._upload = None
-            self.settle()
+            if self.failure is not None and self.message.is_complete:
+                self.abandon()  # the response is the user's; the connection is nobody's
+            else:
+                self.settle()
 
     def _body_chunks(self) -> AsyncGenerator[bytes]:
         body = self.request.body

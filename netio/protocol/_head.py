@@ -9,8 +9,8 @@ from netio.headers import Field
 from netio.message import Request
 from netio.wire import RequestHead
 
-# Fields that speak about the connection are netio's to send (RFC 9110 section 7.6.1). Those that only ask for what netio
-# does anyway are dropped, since many programs carry them along; "Connection: close" is obeyed on HTTP/1.1.
+# Fields that speak about the connection are netio's to send (RFC 9110 section 7.6.1). Those that only ask for what
+# netio does anyway are dropped, since many programs carry them along; "Connection: close" is obeyed on HTTP/1.1.
 _CONNECTION_FIELDS = frozenset(("connection", "keep-alive", "proxy-connection"))
 _FRAMING_FIELDS = frozenset(("host", "content-length", "transfer-encoding", "upgrade", "te", "trailer"))
 _DIGITS = re.compile(r"[0-9]{1,19}").fullmatch
@@ -23,11 +23,14 @@ def request_head(request: Request) -> RequestHead:
     length = body.length
     fields: list[Field] = []
     seen: set[str] = set()
+    closes = False
     for name, value in request.headers.fields:
         lowered = name.lower()
         if lowered not in _FRAMING_FIELDS:
-            if lowered not in _CONNECTION_FIELDS or (lowered == "connection" and value.lower() == "close"):
+            if lowered not in _CONNECTION_FIELDS:
                 fields.append((name, value))
+            elif lowered == "connection" and value.lower() == "close":
+                closes = True
             continue
         if lowered in seen:
             raise InvalidRequest(f"the request has more than one {name} field")
@@ -46,7 +49,7 @@ def request_head(request: Request) -> RequestHead:
         raise InvalidRequest("the request has both Content-Length and Transfer-Encoding")
     if body.content_type is not None and "content-type" not in request.headers:
         fields.append(("Content-Type", body.content_type))
-    return RequestHead(request.method, url.scheme, authority, url.target, tuple(fields), length)
+    return RequestHead(request.method, url.scheme, authority, url.target, tuple(fields), length, closes=closes)
 
 
 def _checked_authority(value: str) -> str:

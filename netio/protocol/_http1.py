@@ -117,7 +117,7 @@ class Http1Connection(Connection):
         if has_come_true:
             wake(exchange.message.reader)
         if exchange.message.is_complete:
-            if exchange.is_uploading:
+            if exchange.is_uploading and not self._engine.is_request_ended:
                 # The answer is there before the request was: nobody waits for the rest of it (RFC 9112 section 9.3).
                 exchange.abandon()
             else:

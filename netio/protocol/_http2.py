@@ -134,7 +134,7 @@ class Http2Connection(Connection):
             wake(stream.writer)
         exchange = self._exchanges.get(stream)
         if exchange is not None and stream.is_complete:
-            if exchange.is_uploading:
+            if exchange.is_uploading and not stream.is_request_ended:
                 # The answer is complete before the request was: the rest is not wanted (RFC 9113 section 8.1). What
                 # came of the answer is; taken now, as cancelling would give it up.
                 chunks = self._engine.take_chunks(stream)

@@ -2,11 +2,11 @@
 
 Pulled (HTTP/1.1): the task inside `wait` sends what is queued, then receives and feeds, until it is woken. Waking a task
 that is blocked in the stream cancels the one deadline-less scope it has open; a wake that its own feeding causes only
-sets a flag. While a request body is uploaded by another task, that one sends in `drain`, and the two share the stream as
-anyio allows: one sender, one receiver.
+sets a flag. It sends only what fits into any socket buffer. As soon as there is more, or something is written while it
+receives already, the link gets a writer task, which sends from then on: so a peer that answers without reading the
+request is heard, and waking whoever waits for an upload never leaves half of it on the wire.
 
-Pumped (HTTP/2): a reader and a writer task of the runtime move the bytes, and tasks only ever park. So no request task
-is ever inside a send, and cancelling one can never leave half a frame on the wire.
+Pumped (HTTP/2): a reader and a writer task of the runtime move the bytes, and tasks only ever park.
 
 A failed send is not the end: the peer may have answered before it stopped reading (RFC 9112 section 9.3), and only the
 receiving side knows. So it drops the queue and leaves the verdict to the reader.
@@ -14,22 +14,20 @@ receiving side knows. So it drops the queue and leaves the verdict to the reader
 
 from __future__ import annotations
 
-import os
-import select
-import socket
-from collections.abc import Awaitable, Callable
-
 import anyio
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream
 
 from netio.errors import ConnectionLost, RequestError
+from netio.transport._broken import BROKEN, close_stream, words
 from netio.transport._contract import HIGH_WATER, Link, Receiver
+from netio.transport._receive_now import READ_SIZE, UVLOOP_BUFFER, SocketReader, find_receive_now
 from netio.transport._runtime import Background, Runtime, Waiter
 from netio.transport._tls import TLSChannel
 
-READ_SIZE = 262_144  # what asyncio's transports read at most, so nothing of a read is left behind in anyio's queue
 CLOSE_SECONDS = 1.0
-_BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+
+SMALL = 20_480
+"""Bytes that a pulled link sends in the task that is about to receive: a head and a body of 16 KiB."""
 
 
 class _PulledWaiter(Waiter):

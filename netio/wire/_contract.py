@@ -37,13 +37,22 @@ class RequestHead:
     """The control data and fields of a request, ready to be encoded.
 
     `length` is the length of the body in bytes, None if only its end will tell. `fields` holds neither Host nor framing
-    fields (Content-Length, Transfer-Encoding, Connection): those are the engine's (HAZARDS REQ-03).
+    fields (Content-Length, Transfer-Encoding, Connection): those are the engine's (HAZARDS REQ-03). `closes` asks
+    for "Connection: close", which only HTTP/1.1 has.
     """
 
-    __slots__ = ("authority", "fields", "length", "method", "scheme", "target")
+    __slots__ = ("authority", "closes", "fields", "length", "method", "scheme", "target")
 
     def __init__(
-        self, method: str, scheme: str, authority: str, target: str, fields: tuple[Field, ...], length: int | None
+        self,
+        method: str,
+        scheme: str,
+        authority: str,
+        target: str,
+        fields: tuple[Field, ...],
+        length: int | None,
+        *,
+        closes: bool = False,
     ) -> None:
         self.method = method
         self.scheme = scheme
@@ -51,6 +60,7 @@ class RequestHead:
         self.target = target
         self.fields = fields
         self.length = length
+        self.closes = closes
 
 
 # Methods whose definition anticipates a body: an empty one is announced as Content-Length: 0 (RFC 9110 section 8.6).
@@ -136,11 +146,14 @@ class Http1Engine(ABC):
 
     @abstractmethod
     def body(self, data: bytes) -> bytes:
-        """Frame a piece of the request body. Raises `RequestBodyError` if it is more than was announced."""
+        """Frame a piece of the request body; the last byte of an announced length ends the request.
+
+        Raises `RequestBodyError` if it is more than was announced.
+        """
 
     @abstractmethod
     def end(self) -> bytes:
-        """End the request. Raises `RequestBodyError` if the body was shorter than announced."""
+        """End the request, unless it has ended. Raises `RequestBodyError` if the body was shorter than announced."""
 
     @abstractmethod
     def feed(self, data: bytes) -> bool:
@@ -201,13 +214,14 @@ class Http2Engine(ABC):
     def send(self, stream: Stream, data: bytes | memoryview) -> int:
         """Queue as much of the request body as the windows allow; return how much that is.
 
-        If it is not all, `needs_room` is set, and `feed` returns the stream when there is room again.
+        If it is not all, `needs_room` is set, and `feed` returns the stream when there is room again. The last byte of
+        an announced length ends the request.
         Raises `RequestBodyError` if it is more than was announced.
         """
 
     @abstractmethod
     def end(self, stream: Stream) -> None:
-        """End the request. Raises `RequestBodyError` if the body was shorter than announced."""
+        """End the request, unless it has ended. Raises `RequestBodyError` if the body was shorter than announced."""
 
     @abstractmethod
     def feed(self, data: bytes) -> list[Stream]:

@@ -72,6 +72,8 @@ class ReferenceHttp1(Http1Engine):
             fields.append(("Content-Length", str(length)))
         elif head.length is None:
             fields.append(("Transfer-Encoding", "chunked"))
+        if head.closes:
+            fields.append(("Connection", "close"))
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
         data = connection.send(h11.Request(method=head.method, target=head.target, headers=encoded))
@@ -95,7 +97,8 @@ class ReferenceHttp1(Http1Engine):
                     f"the request body is longer than its declared length, by {excess} bytes or more"
                 )
             self._unsent -= len(data)
-        return self._h11.send(h11.Data(data=data))
+        framed = self._h11.send(h11.Data(data=data))
+        return framed + self.end() if self._unsent == 0 else framed
 
     def end(self) -> bytes:
         if self._is_request_ended or self._message is None:

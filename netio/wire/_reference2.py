@@ -81,10 +81,12 @@ class ReferenceHttp2(Http2Engine):
         taken = 0
         while taken < size and (room := table.room(stream)) > 0:
             piece = view[taken : taken + min(room, self._h2.max_outbound_frame_size)]
-            self._h2.send_data(stream.id, piece)
             taken += len(piece)
+            stream.is_request_ended = taken == stream.unsent
+            self._h2.send_data(stream.id, piece, end_stream=stream.is_request_ended)
         if stream.unsent is not None:
             stream.unsent -= taken
+            table.leave_if_closed(stream)
         stream.needs_room = taken < size
         table.flush()
         return taken

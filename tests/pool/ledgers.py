@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netio.errors import ConnectError, QueueFull
-from netio.pool._ledger import Ledger, Ticket, _Shelf
+from netio.pool._ledger import LULL_SECONDS, Ledger, Ticket, _Member, _Shelf
 from netio.pool._limits import Limits
 from netio.url import Origin
 
@@ -40,7 +40,7 @@ class Dial:
 
 
 class World:
-    """What is around a ledger: requests, dials, connections. It fails as soon as a rule towards one of them is broken."""
+    """What is around a ledger: requests, dials, connections. It fails as soon as one of them is treated wrongly."""
 
     def __init__(
         self, limits: Limits | None = None, *, multiplexes: Callable[[Origin], bool | None] = lambda _: None
@@ -220,7 +220,7 @@ def check_invariants(ledger: Ledger[FakeConnection]) -> None:
     # 3: free slots
     needy = [shelf for shelf in shelves if _needs_dial(shelf) and _is_below_limit(shelf, limits)]
     assert not needy or ledger._slots == limits.connections, "a free slot while somebody waits for one"
-    assert not needy or not ledger._idle, "an idle connection while somebody waits for its slot"
+    assert not needy or not any(_is_to_be_had(member, ledger, needy) for member in ledger._idle), "an idle connection"
     assert set(ledger._starved) == {shelf for shelf in needy if not shelf.slots}
     assert set(ledger._hungry) == {shelf for shelf in needy if shelf.slots}
 
@@ -228,6 +228,15 @@ def check_invariants(ledger: Ledger[FakeConnection]) -> None:
     if ledger._running_dry is not None:
         assert ledger._running_dry in members
         assert ledger._running_dry.is_retiring
+
+
+def _is_to_be_had(
+    member: _Member[FakeConnection], ledger: Ledger[FakeConnection], needy: list[_Shelf[FakeConnection]]
+) -> bool:
+    """Whether the slot of an idle connection should have been given to one of those that need one."""
+    if not all(shelf.slots for shelf in needy):
+        return True
+    return member.idle_since is not None and ledger._now - member.idle_since >= LULL_SECONDS
 
 
 def _needs_dial(shelf: _Shelf[FakeConnection]) -> bool:

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from netio.errors import QueueFull
 from netio.pool._limits import Limits
 from netio.url import Origin
-from tests.pool.ledgers import A, B, C, D, FakeConnection, FakeTicket, World
+from tests.pool.ledgers import A, B, C, D, FakeTicket, World
 
 ORIGINS = st.sampled_from([A, B, C, D])
 NUMBERS = st.integers(0, 1_000)
@@ -159,5 +159,5 @@ def _one(things: list[Any], number: int) -> Any:
     return things[number % len(things)]
 
 
-class TestLedgerMachine(LedgerMachine.TestCase):
-    settings = settings(stateful_step_count=60)
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(stateful_step_count=60)

@@ -22,8 +22,9 @@ def request_head(
     authority: str = "example.com",
     fields: tuple[Field, ...] = (),
     length: int | None = 0,
+    closes: bool = False,
 ) -> RequestHead:
-    return RequestHead(method, scheme, authority, target, fields, length)
+    return RequestHead(method, scheme, authority, target, fields, length, closes=closes)
 
 
 def head_of(message: Message) -> ResponseHead:

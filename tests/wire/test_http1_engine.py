@@ -56,16 +56,28 @@ def test_the_length_of_the_body_decides_the_framing(
     assert data == method.encode() + b" / HTTP/1.1\r\nHost: example.com\r\n" + framing + b"\r\n"
 
 
+def test_a_request_may_ask_for_the_end_of_the_connection(engine: Http1Engine) -> None:
+    message, data = engine.start(request_head("POST", length=5, closes=True))
+    head = b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+    assert data == head
+    assert engine.body(b"hello") + engine.end() == b"hello"
+    engine.feed(OK)
+    assert is_success(message)
+    assert not engine.is_reusable
+
+
 def test_a_request_without_body_is_ended_by_its_head(engine: Http1Engine) -> None:
     engine.start(request_head(length=0))
     assert engine.is_request_ended
     assert engine.end() == b""
 
 
-def test_a_body_of_known_length_is_sent_as_it_is(engine: Http1Engine) -> None:
+def test_a_body_of_known_length_is_sent_as_it_is_and_ended_by_its_last_byte(engine: Http1Engine) -> None:
     engine.start(request_head("POST", length=6))
-    assert engine.body(b"abc") + engine.body(b"") + engine.body(b"def") == b"abcdef"
+    assert engine.body(b"abc") + engine.body(b"") + engine.body(b"de") == b"abcde"
     assert not engine.is_request_ended
+    assert engine.body(b"f") == b"f"
+    assert engine.is_request_ended
     assert engine.end() == b""
     assert engine.is_request_ended
 

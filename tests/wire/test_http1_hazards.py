@@ -138,6 +138,7 @@ def test_h1_06_trailers_are_limited_and_never_become_headers(engine: Http1Engine
 FAULTS = [b"\n", b"\r", b"\r\r\n", b"\x00", b"\x0b", b"\x0c", b"\x1b", b"\x7f", b"\r\n\t", b"\r\n "]
 
 
+@pytest.mark.parametrize("size", [1, 1000])
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(
     "head",
@@ -149,10 +150,10 @@ FAULTS = [b"\n", b"\r", b"\r\r\n", b"\x00", b"\x0b", b"\x0c", b"\x1b", b"\x7f", 
     ],
 )
 def test_h1_07_bare_line_ends_and_control_characters_are_refused(
-    engine: Http1Engine, exchange: Exchange, head: bytes, fault: bytes
+    engine: Http1Engine, exchange: Exchange, head: bytes, fault: bytes, size: int
 ) -> None:
     with pytest.raises(ProtocolError):
-        exchange(head % fault)
+        exchange(*pieces_of(head % fault, size))
     assert not engine.is_reusable
 
 

@@ -6,7 +6,7 @@ import pytest
 from h2 import events
 from h2.settings import SettingCodes
 
-from netio.errors import ConnectionLost, ProtocolError, StreamReset
+from netio.errors import ConnectionLost, StreamReset
 from netio.wire import Http2Engine, Wish
 from tests.wire.engines import HTTP2_ENGINES, is_success, request_head
 from tests.wire.http2_server import Server
@@ -131,6 +131,16 @@ def test_a_complete_stream_is_returned_whatever_it_wished(server: Server, wish: 
     assert stream.wish is Wish.NOTHING
 
 
+def test_a_complete_stream_is_not_returned_again(server: Server) -> None:
+    stream = server.post()
+    assert server.answer(stream) == [stream]
+    server.h2.increment_flow_control_window(100, stream.id)
+    assert server.say() == []
+    server.h2.reset_stream(stream.id, 0)
+    assert server.say() == []
+    assert is_success(stream)
+
+
 def test_a_stream_is_returned_once_by_one_feed(engine: Http2Engine) -> None:
     server = Server(engine, SMALL)
     server.talk()
@@ -167,6 +177,16 @@ def test_a_body_that_nobody_takes_holds_the_server_back(server: Server) -> None:
     assert server.engine.take_chunks(stream) != []
     server.talk()
     assert server.h2.outbound_flow_control_window >= 16_777_216 // 2
+
+
+def test_padding_is_no_part_of_the_body(server: Server) -> None:
+    stream = server.get()
+    server.answer(stream, block=[(b":status", b"200"), (b"content-length", b"10")], ends=False)
+    server.send(stream, b"hello", padding=0)
+    server.send(stream, b"world", padding=255, ends=True)
+    server.say()
+    assert is_success(stream)
+    assert server.engine.take_chunks(stream) == [b"hello", b"world"]
 
 
 def test_a_stream_that_credits_itself_does_not_wait_for_its_reader(server: Server) -> None:
@@ -300,126 +320,10 @@ def test_a_refused_stream_was_not_sent(server: Server) -> None:
     assert not server.engine.has_output
 
 
-# Leaving
-
-
-def test_fail_ends_every_stream_with_its_own_error(server: Server) -> None:
-    engine = server.engine
-    reader, sender, idle, done = server.get(), server.post(), server.get(), server.get()
-    server.answer(done, b"hello")
-    reader.wish = Wish.END
-    sender.needs_room = True
-    cause = OSError("gone")
-    error = ConnectionLost("the connection broke", sent=True)
-    error.__cause__ = cause
-    assert {stream.id for stream in engine.fail(error)} == {reader.id, sender.id}
-    for stream in (reader, sender, idle):
-        assert stream.is_complete
-        assert type(stream.error) is ConnectionLost
-        assert stream.error is not error
-        assert stream.error.args == error.args
-        assert stream.error.sent is True
-        assert stream.error.__cause__ is cause
-    assert reader.error is not sender.error
-    assert is_success(done)
-    assert (reader.wish, sender.needs_room) == (Wish.NOTHING, False)
-    assert engine.open_streams == 0
-    assert engine.max_streams == 0
-
-
-def test_fail_keeps_sent_false(server: Server) -> None:
+def test_a_refusal_after_a_head_proves_nothing(server: Server) -> None:
     stream = server.get()
-    server.engine.fail(ConnectionLost("never written", sent=False))
-    assert stream.error is not None
-    assert stream.error.sent is False
-
-
-def test_a_failed_engine_does_nothing_more(server: Server) -> None:
-    engine = server.engine
-    stream = server.post()
-    server.answer(stream, b"hello", ends=False)
-    engine.take()
-    engine.fail(ConnectionLost("gone"))
-    assert engine.send(stream, b"abc") == 3
-    engine.end(stream)
-    assert engine.take_chunks(stream) == [b"hello"]
-    engine.cancel(stream)
-    engine.close()
-    assert engine.feed(b"whatever comes") == []
-    assert engine.fail(ConnectionLost("again")) == []
-    assert not engine.has_output
-    with pytest.raises(ConnectionLost, match="about to end") as caught:
-        engine.open(request_head())
-    assert caught.value.sent is False
-
-
-def test_close_says_goodbye_and_lets_open_streams_finish(server: Server) -> None:
-    engine = server.engine
-    stream = server.get()
-    engine.close()
-    engine.close()
-    assert engine.max_streams == 0
-    server.hear()
-    goodbyes = server.of(events.ConnectionTerminated)
-    assert [(event.error_code, event.last_stream_id) for event in goodbyes] == [(0, 0)]
-    # h2's server takes no GOAWAY for an answer, so the answer is made by hand: HEADERS with :status 200, END_STREAM.
-    answer = b"\x00\x00\x01\x01\x05" + stream.id.to_bytes(4, "big") + b"\x88"
-    assert engine.feed(answer) == [stream]
-    assert is_success(stream)
-    assert engine.feed(b"now nobody listens") == []
-
-
-def test_cancelling_forgets_the_body_and_nothing_else(server: Server) -> None:
-    engine = server.engine
-    stream = server.get()
-    server.answer(stream, b"hel", ends=False)
-    stream.wish = Wish.END
-    engine.cancel(stream)
-    engine.cancel(stream)
-    assert stream.chunks == []
-    assert not stream.is_complete
-    assert stream.error is None
-    assert engine.open_streams == 0
-    server.send(stream, b"lo", ends=True)
-    assert server.say() == []
-    assert not stream.is_complete
-
-
-def test_cancelling_a_closed_stream_does_nothing(server: Server) -> None:
-    engine = server.engine
-    done, broken, lost = server.get(), server.get(), server.get()
-    server.answer(done, b"hello")
-    for stream in (broken, lost):
-        server.answer(stream, b"hel", ends=False)
-    server.h2.reset_stream(broken.id)
+    server.answer(stream, ends=False)
+    server.h2.reset_stream(stream.id, REFUSED_STREAM)
     server.say()
-    engine.fail(ConnectionLost("gone"))
-    engine.take()
-    for stream in (done, broken, lost):
-        engine.cancel(stream)
-    assert not engine.has_output
-    assert (done.chunks, broken.chunks, lost.chunks) == ([b"hello"], [b"hel"], [b"hel"])
-    assert is_success(done)
-
-
-def test_cancelling_an_unfinished_request_with_a_complete_answer_resets_it(server: Server) -> None:
-    stream = server.post(100)
-    server.answer(stream, b"too much")
-    server.engine.cancel(stream)
-    server.hear()
-    assert [event.stream_id for event in server.of(events.StreamReset)] == [stream.id]
-    assert server.engine.open_streams == 0
-    assert is_success(stream)
-
-
-def test_a_fault_of_the_server_does_not_lose_what_came_before_it(server: Server) -> None:
-    """One `feed` completes a response and then breaks the rules: nobody may wait for ever."""
-    engine = server.engine
-    done, waiting = server.get(), server.get()
-    done.wish = waiting.wish = Wish.END
-    server.h2.send_headers(done.id, [(b":status", b"200")], end_stream=True)
-    with pytest.raises(ProtocolError) as caught:
-        server.say(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01")
-    assert {stream.id for stream in engine.fail(caught.value)} == {done.id, waiting.id}
-    assert is_success(done)
-    assert type(waiting.error) is ProtocolError
+    assert isinstance(stream.error, StreamReset)
+    assert stream.error.sent is True

@@ -43,6 +43,14 @@ def test_a_request_is_sent(server: Server) -> None:
     assert heard.stream_ended is not None
 
 
+def test_there_is_no_connection_close_over_http2(server: Server) -> None:
+    stream = server.get(closes=True)
+    assert [field[0] for field in server.of(events.RequestReceived)[0].headers if field[0] == b"connection"] == []
+    server.answer(stream)
+    assert is_success(stream)
+    assert server.engine.max_streams > 0
+
+
 def test_secrets_are_never_indexed(server: Server) -> None:
     server.get(fields=(("Authorization", "a" * 50), ("Cookie", "b" * 50), ("Proxy-Authorization", "c"), ("X", "d")))
     heard = server.of(events.RequestReceived)[0].headers
@@ -70,13 +78,12 @@ def test_the_length_of_the_body_is_announced(
     assert (heard.stream_ended is not None) == (length == 0)
 
 
-def test_a_body_is_sent_and_ended(server: Server) -> None:
+def test_a_body_is_sent_and_ended_by_its_last_byte(server: Server) -> None:
     stream = server.post(10)
     assert server.engine.send(stream, b"hello") == 5
     assert server.engine.send(stream, b"") == 0
-    assert server.engine.send(stream, memoryview(b"-world-")[1:6]) == 5
     assert not stream.is_request_ended
-    server.engine.end(stream)
+    assert server.engine.send(stream, memoryview(b"-world-")[1:6]) == 5
     assert stream.is_request_ended
     server.engine.end(stream)
     server.hear()
