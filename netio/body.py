@@ -131,7 +131,9 @@ async def measured(chunks: AsyncGenerator[bytes], length: int) -> AsyncGenerator
         async for chunk in chunks:
             length -= len(chunk)
             if length < 0:
-                raise RequestBodyError(f"the request body is longer than its declared length, by {-length} bytes or more")
+                raise RequestBodyError(
+                    f"the request body is longer than its declared length, by {-length} bytes or more"
+                )
             if length == 0:
                 last += chunk
             else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import cast
 from operator import itemgetter
 
 from multidict import CIMultiDict
@@ -51,7 +52,7 @@ class Headers(MutableMapping[str, str]):
         if isinstance(fields, Headers):
             self._fields = fields.fields
         else:
-            pairs = fields.items() if isinstance(fields, Mapping) else fields
+            pairs = cast("Mapping[str, str]", fields).items() if isinstance(fields, Mapping) else fields
             self._fields = tuple(checked_field(name, value) for name, value in pairs)
         self._index: CIMultiDict[str] | None = None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 
 import idna
@@ -186,7 +187,11 @@ def _written_host(text: str) -> str:
 
 def _check_host(host: str, text: str) -> None:
     if ":" in host:
-        return  # yarl has parsed it as an IPv6 address
+        try:
+            IPv6Address(host)
+        except ValueError:
+            raise InvalidURL(f"{host!a} is not an IPv6 address: {_excerpt(text)}") from None
+        return
     if len(host.rstrip(".")) > _MAX_HOST:
         raise InvalidURL(f"the host name is {len(host)} characters long, more than {_MAX_HOST}: {_excerpt(text)}")
     if not _REG_NAME.fullmatch(host) or any(len(label) > 63 for label in host.split(".")):

@@ -17,6 +17,7 @@ They count what a client leaves behind: `open_streams`, `resets`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import anyio
 import h2.config
@@ -199,7 +200,7 @@ class Http2Side:
 
     def on(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RequestReceived):
-            path = dict(event.headers)[":path"]
+            path = dict(cast("list[tuple[str, str]]", event.headers))[":path"]
             self.peer.requests.append(path)
             self.paths[event.stream_id] = path
             self.received[event.stream_id] = bytearray()

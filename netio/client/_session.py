@@ -147,7 +147,10 @@ class Session:
         )
 
     async def send(self, request: Request, *, stream: bool = False) -> Response:
-        """Send a request that was built before; with `stream` the body is left to the caller, who closes the response."""
+        """Send a request that was built before.
+
+        With `stream` the response's body is left to the caller, who has to close the response.
+        """
         now = self._clock.now()
         deadline = deadline_after(now, request.timeouts.total)
         return await self._dispatch(request.replace(deadline=deadline, is_streamed=stream), now)

@@ -244,6 +244,11 @@ class Exchange:
         self.failure = error
         wake(self.message.reader)
 
+    def end_upload(self) -> None:
+        """The last byte of the request is queued."""
+        self._upload = None
+        self.settle()
+
     async def wait_to_write(self, *, for_room: bool) -> None:
         """Wait until the link, or the window of the stream, takes more. Raises `WriteTimeout` or `TotalTimeout`."""
         environment, link = self._connection.environment, self._connection.link
@@ -353,7 +358,7 @@ class Connection(ABC):
         try:
             return await exchange.respond()
         except BaseException:
-            exchange.abandon()
+            exchange.close()
             raise
 
     def is_stale(self) -> bool:

@@ -3,8 +3,8 @@
 States: idle -> busy -> idle, or -> closed. Only a clean and complete end on both sides leads back to idle. Everything
 else closes the connection: what is left of an exchange that was given up must never meet the next one.
 
-On a pulled link nothing is read while the connection is idle. Whether the peer has closed it, or has said something that
-nobody asked for, is looked up right before the first byte of the next request (`is_stale`).
+On a pulled link nothing is read while the connection is idle. Whether the peer has closed it, or has said something
+that nobody asked for, is looked up right before the first byte of the next request (`is_stale`).
 """
 
 from __future__ import annotations
@@ -70,13 +70,21 @@ class Http1Connection(Connection):
         return exchange
 
     async def send_piece(self, exchange: Exchange, piece: bytes) -> None:
-        self.link.write(self._engine.body(piece))
-        await exchange.wait_to_write(for_room=False)
+        await self._write(exchange, self._engine.body(piece))
 
     async def send_end(self, exchange: Exchange) -> None:
-        if last := self._engine.end():
-            self.link.write(last)
+        await self._write(exchange, self._engine.end())
+
+    async def _write(self, exchange: Exchange, data: bytes) -> None:
+        if data:
+            self.link.write(data)
+        if not self._engine.is_request_ended:
             await exchange.wait_to_write(for_room=False)
+            return
+        # The answer may be here before this task runs again, and the next request right behind it: so the exchange does
+        # not wait for the last bytes to leave. If they don't, whoever waits on the connection runs into its time limit.
+        exchange.end_upload()
+        await self.link.drain(self.link.waiter())
 
     @property
     def has_unsent(self) -> bool:
@@ -117,7 +125,7 @@ class Http1Connection(Connection):
         if has_come_true:
             wake(exchange.message.reader)
         if exchange.message.is_complete:
-            if exchange.is_uploading and not self._engine.is_request_ended:
+            if exchange.is_uploading:
                 # The answer is there before the request was: nobody waits for the rest of it (RFC 9112 section 9.3).
                 exchange.abandon()
             else:

@@ -87,7 +87,8 @@ class Http2Connection(Connection):
             taken = self._engine.send(stream, rest)
             self._flush()
             rest = rest[taken:]
-            await exchange.wait_to_write(for_room=bool(rest))
+            if not stream.is_request_ended:
+                await exchange.wait_to_write(for_room=bool(rest))
 
     async def send_end(self, exchange: Exchange) -> None:
         stream = exchange.message
@@ -134,7 +135,7 @@ class Http2Connection(Connection):
             wake(stream.writer)
         exchange = self._exchanges.get(stream)
         if exchange is not None and stream.is_complete:
-            if exchange.is_uploading and not stream.is_request_ended:
+            if exchange.is_uploading:
                 # The answer is complete before the request was: the rest is not wanted (RFC 9113 section 8.1). What
                 # came of the answer is; taken now, as cancelling would give it up.
                 chunks = self._engine.take_chunks(stream)

@@ -1,4 +1,4 @@
-"""For tests, netio's and yours: a network in memory, a clock that stands still, and cancellation at every checkpoint."""
+"""For tests, netio's and yours: a network in memory, a clock moved by hand, and cancellation at every checkpoint."""
 
 from netio.testing._cancel import Way, cancel_at, cancel_everywhere, ways_to_cancel
 from netio.testing._clock import FakeClock

@@ -66,8 +66,9 @@ def _drive(coroutine: Coroutine[Any, Any, None], counter: _Counter) -> Generator
 async def cancel_at(at: int, scenario: Callable[[], Coroutine[Any, Any, None]], way: Way = "scope") -> bool:
     """Run a scenario, cancelled at its `at`-th checkpoint; return False if it ended before it came to so many."""
     if way == "scope":
-        with anyio.CancelScope() as scope:
-            counter = _Counter(at, lambda _: scope.cancel())
+        scope = anyio.CancelScope()
+        counter = _Counter(at, lambda _: scope.cancel())
+        with scope:
             await _drive(scenario(), counter)
         return counter.seen >= at
     return await _cancel_task_at(at, scenario, is_woken=way == "woken")

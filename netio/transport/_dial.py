@@ -11,7 +11,6 @@ A dial has no time limit of its own: the pool that owns it cancels it, and asks 
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +20,9 @@ import anyio.to_thread
 from anyio.abc import ByteStream
 
 from netio.errors import ConnectError, Phase, RequestError, ResolveError, TLSError
+from netio.transport._broken import BROKEN, close_stream, words
 from netio.transport._contract import Link
+from netio.transport._receive_now import READ_SIZE
 from netio.transport._runtime import Runtime
 from netio.transport._stream_link import StreamLink
 from netio.transport._tls import TLSChannel, tls_context
@@ -32,7 +33,6 @@ Connect = Callable[[str, int], Awaitable[ByteStream]]
 
 ATTEMPT_DELAY = 0.25  # RFC 8305 section 5 recommends 250 ms; Chrome and Firefox use 300 and 250
 RESOLVER_THREADS = 20
-_HANDSHAKE_READ = 65_536
 
 
 class Dial:
@@ -75,10 +75,10 @@ class Dialer:
             await _shake_hands(stream, channel)
             return StreamLink(stream, self._runtime, channel)
         except ValueError as error:
-            await anyio.aclose_forcefully(stream)
+            await close_stream(stream)
             raise TLSError(f"TLS cannot be used with the host name {origin.host!r}: {error}") from error
         except BaseException:
-            await anyio.aclose_forcefully(stream)
+            await close_stream(stream)
             raise
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -101,8 +101,8 @@ class Dialer:
             dial.phase = "connect"
             try:
                 return await self._connect(origin.host, origin.port)
-            except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream) as error:
-                raise ConnectError(f"cannot connect to {origin}: {_words(error)}") from error
+            except (*BROKEN, anyio.EndOfStream) as error:
+                raise ConnectError(f"cannot connect to {origin}: {words(error)}") from error
         addresses = await self._resolve(origin)
         dial.phase = "connect"
         return await _race(addresses, origin)
@@ -115,7 +115,7 @@ class Dialer:
                 _getaddrinfo, origin.host, origin.port, limiter=self._threads, abandon_on_cancel=True
             )
         except (OSError, UnicodeError) as error:
-            raise ResolveError(f"cannot resolve {origin.host}: {_words(error)}") from error
+            raise ResolveError(f"cannot resolve {origin.host}: {words(error)}") from error
         return list(dict.fromkeys(str(place[4][0]) for place in found))
 
 
@@ -129,14 +129,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _words(error: BaseException) -> str:
-    """What happened, in the words of the operating system: every event loop puts it differently."""
-    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
-        return os.strerror(error.errno).lower()
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (text or type(error).__name__).lower()
 
 
 async def _race(addresses: Sequence[str], origin: Origin) -> ByteStream:
@@ -156,7 +148,7 @@ async def _race(addresses: Sequence[str], origin: Origin) -> ByteStream:
             winner = stream
             attempts.cancel_scope.cancel()
         else:
-            await anyio.aclose_forcefully(stream)
+            await close_stream(stream)
 
     try:
         async with anyio.create_task_group() as attempts:
@@ -167,11 +159,11 @@ async def _race(addresses: Sequence[str], origin: Origin) -> ByteStream:
                     await failed.wait()
     except BaseException:
         if winner is not None:
-            await anyio.aclose_forcefully(winner)
+            await close_stream(winner)
         raise
     if winner is not None:
         return winner
-    tried = "; ".join(f"{address}: {_words(_innermost(error))}" for address, error in failures)
+    tried = "; ".join(f"{address}: {words(_innermost(error))}" for address, error in failures)
     raise ConnectError(f"cannot connect to {origin}: {tried}") from failures[-1][1]
 
 
@@ -198,15 +190,15 @@ async def _shake_hands(stream: ByteStream, channel: TLSChannel) -> None:
                 await stream.send(channel.take())
             if is_done:
                 return
-            received = await stream.receive(_HANDSHAKE_READ)
+            received = await stream.receive(READ_SIZE)
         except anyio.EndOfStream as error:
             raise TLSError("the server closed the connection during the TLS handshake") from error
-        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            raise TLSError(f"the connection broke during the TLS handshake: {_words(error.__cause__ or error)}") from error
+        except BROKEN as error:
+            raise TLSError(f"the connection broke during the TLS handshake: {words(error)}") from error
 
 
 async def _try_send(stream: ByteStream, data: bytes) -> None:
     try:
         await stream.send(data)
-    except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+    except BROKEN:
         return

@@ -14,13 +14,15 @@ receiving side knows. So it drops the queue and leaves the verdict to the reader
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 from anyio.abc import ByteStream
 
 from netio.errors import ConnectionLost, RequestError
 from netio.transport._broken import BROKEN, close_stream, words
 from netio.transport._contract import HIGH_WATER, Link, Receiver
-from netio.transport._receive_now import READ_SIZE, UVLOOP_BUFFER, SocketReader, find_receive_now
+from netio.transport._receive_now import READ_SIZE, find_receive_now
 from netio.transport._runtime import Background, Runtime, Waiter
 from netio.transport._tls import TLSChannel
 
@@ -59,15 +61,21 @@ class StreamLink(Link):
         "_background",
         "_drainers",
         "_has_leftover",
+        "_has_writer",
         "_is_closed",
+        "_is_cut",
         "_is_pumped",
+        "_is_receiving",
         "_is_sending",
+        "_is_spoilt",
         "_is_told",
+        "_is_unwritable",
         "_queue",
         "_queued",
         "_receive_now",
         "_receiver",
         "_runtime",
+        "_send_failure",
         "_stream",
         "_tls",
         "_writer",
@@ -78,18 +86,25 @@ class StreamLink(Link):
         self._runtime = runtime
         self._tls = tls
         self._receiver: Receiver | None = None
-        self._queue: list[bytes] = []
-        self._queued = 0
-        self._is_sending = False
-        self._is_closed = False
-        self._is_told = False
         self._is_pumped = False
+        self._is_told = False
+        self._is_closed = False
         self._background: list[Background] = []
+        # Out.
+        self._queue: list[bytes] = []
+        self._queued = 0  # bytes in the queue and in the send that is under way
+        self._is_sending = False
+        self._is_unwritable = False  # closing, closed, or a send has failed or was interrupted
+        self._is_cut = False  # a send was interrupted
+        self._send_failure: BaseException | None = None
         self._drainers: list[Waiter] = []
+        self._has_writer = False
         self._writer: Waiter | None = None
-        self._receive_now = _find_receive_now(stream)
-        # The peer's last flight of the handshake may have brought its first words along, still encrypted.
-        self._has_leftover = tls is not None
+        # In.
+        self._receive_now = find_receive_now(stream)
+        self._is_receiving = False
+        self._is_spoilt = False
+        self._has_leftover = tls is not None  # the last flight of the handshake may have brought more along
 
     @property
     def alpn(self) -> str | None:
@@ -97,16 +112,45 @@ class StreamLink(Link):
 
     @property
     def has_unsent(self) -> bool:
-        return self._is_sending or bool(self._queue)
+        return not self._is_closed and (self._is_sending or bool(self._queue))
 
     def start(self, receiver: Receiver, *, is_pumped: bool) -> None:
         self._receiver = receiver
         self._is_pumped = is_pumped
         if is_pumped:
-            self._background = [self._runtime.spawn(self._read_on), self._runtime.spawn(self._write_on)]
+            self._background.append(self._runtime.spawn(self._read_on))
+            self._start_writer()
+
+    def waiter(self) -> Waiter:
+        waiter = self._runtime.waiter()
+        return waiter if self._is_pumped else _PulledWaiter(waiter)
+
+    async def wait(self, waiter: Waiter) -> None:
+        if not isinstance(waiter, _PulledWaiter):
+            await waiter.park()
+            return
+        with anyio.CancelScope() as waiter.scope:
+            await self._pull(waiter)
+        waiter.scope = None
+        if self._is_cut:
+            self._tell(ConnectionLost("the connection is of no use any more: a write was interrupted half-way"))
+
+    async def _pull(self, waiter: _PulledWaiter) -> None:
+        while not waiter.is_awake and not self._is_told:
+            waiter.is_blocked = True
+            if self._queue and not self._has_writer:
+                if self._queued <= SMALL:
+                    await self._send(self._take_queue())
+                else:
+                    self._start_writer()
+            data = await self._receive()
+            waiter.is_blocked = False
+            self._take_in(data)
+
+    # ------------------------------------------------------------------ out
 
     def write(self, data: bytes) -> None:
-        if self._is_closed:
+        if self._is_unwritable:
             return
         if self._tls is not None:
             try:
@@ -121,23 +165,13 @@ class StreamLink(Link):
         self._queued += len(data)
         if self._writer is not None:
             self._writer.wake()
-
-    def waiter(self) -> Waiter:
-        waiter = self._runtime.waiter()
-        return waiter if self._is_pumped else _PulledWaiter(waiter)
-
-    async def wait(self, waiter: Waiter) -> None:
-        if isinstance(waiter, _PulledWaiter):
-            await self._under_scope(waiter, self._pull)
-        else:
-            await waiter.park()
+        elif self._is_receiving:
+            self._start_writer()
 
     async def drain(self, waiter: Waiter) -> None:
-        if isinstance(waiter, _PulledWaiter):
-            if self._queue:
-                await self._under_scope(waiter, self._push_all)
-            return
-        if self._queued < HIGH_WATER or self._is_closed:
+        if self._queue:
+            self._start_writer()
+        if self._queued < HIGH_WATER or self._is_unwritable:
             return
         self._drainers.append(waiter)
         try:
@@ -146,98 +180,101 @@ class StreamLink(Link):
             if waiter in self._drainers:
                 self._drainers.remove(waiter)
 
-    # ------------------------------------------------------------------ pulled
+    def _start_writer(self) -> None:
+        if not self._has_writer and not self._is_closed:
+            self._has_writer = True
+            self._background.append(self._runtime.spawn(self._write_on))
 
-    async def _under_scope(self, waiter: _PulledWaiter, move: Callable[[_PulledWaiter], Awaitable[None]]) -> None:
-        """Run `move`, which must return once the waiter is awake; whoever wakes it cancels what blocks it."""
-        with anyio.CancelScope() as waiter.scope:
-            await move(waiter)
-        waiter.scope = None
-
-    async def _pull(self, waiter: _PulledWaiter) -> None:
-        if self._queue and not self._is_sending:
-            await self._push(waiter)
-        while not waiter.is_awake and not self._is_told:
-            waiter.is_blocked = True
-            data = await self._receive()
-            waiter.is_blocked = False
-            self._take_in(data)
-            if self._queue and not self._is_sending:
-                await self._push(waiter)
-
-    async def _push(self, waiter: _PulledWaiter) -> None:
-        """Send what is queued now, and no more: the task that reads must not end up sending another's upload."""
-        waiter.is_blocked = True
-        if not waiter.is_awake:
-            await self._send(self._take_queue())
-        waiter.is_blocked = False
-
-    async def _push_all(self, waiter: _PulledWaiter) -> None:
-        """Send the queue to its end, taking turns with the task that reads."""
-        waiter.is_blocked = True
-        while self._queue and not waiter.is_awake:
-            if self._is_sending:
-                turn = self._runtime.waiter()
-                self._drainers.append(turn)
-                await turn.park()
+    async def _write_on(self) -> None:
+        while not self._is_closed:
+            if not self._queue or self._is_sending:
+                self._writer = self._runtime.waiter()
+                await self._writer.park()
+                self._writer = None
             else:
                 await self._send(self._take_queue())
-        waiter.is_blocked = False
 
-    # ------------------------------------------------------------------ pumped
+    def _take_queue(self) -> bytes:
+        queue, self._queue = self._queue, []
+        return queue[0] if len(queue) == 1 else b"".join(queue)
+
+    async def _send(self, data: bytes) -> None:
+        self._is_sending = True
+        try:
+            await self._stream.send(data)
+        except BROKEN as error:
+            self._stop_writing()
+            self._send_failure = error
+        except Exception as error:  # a stream that is not ours may raise anything
+            self._stop_writing()
+            self._tell(_lost(error))
+        except BaseException:  # cancelled, perhaps half-way, so nothing may follow
+            self._stop_writing()
+            self._is_cut = True
+            raise
+        finally:
+            self._is_sending = False
+            self._queued = sum(map(len, self._queue))
+            if self._queued < HIGH_WATER:
+                self._release_drainers()
+            if self._queue and self._writer is not None:
+                self._writer.wake()
+
+    def _stop_writing(self) -> None:
+        self._is_unwritable = True
+        self._queue.clear()
+
+    def _release_drainers(self) -> None:
+        drainers, self._drainers = self._drainers, []
+        for waiter in drainers:
+            waiter.wake()
+
+    # ------------------------------------------------------------------ in
 
     async def _read_on(self) -> None:
         while not self._is_told:
             self._take_in(await self._receive())
-
-    async def _write_on(self) -> None:
-        while not self._is_closed:
-            if not self._queue:
-                self._writer = self._runtime.waiter()
-                await self._writer.park()
-                self._writer = None
-            await self._send(self._take_queue())
-
-    # ------------------------------------------------------------------ both
 
     async def _receive(self) -> bytes | None:
         """Return received bytes, None at the end of input; errors are told at once and look like the end."""
         if self._has_leftover:
             self._has_leftover = False
             return b""
+        self._is_receiving = True
         try:
             return await self._stream.receive(READ_SIZE)
         except anyio.EndOfStream:
             return None
-        except _BROKEN as error:
+        except Exception as error:  # one of BROKEN, or whatever else a stream that is not ours raises
             self._tell(_lost(error))
             return None
+        finally:
+            self._is_receiving = False
 
     def _take_in(self, data: bytes | None) -> None:
         if self._is_told or self._receiver is None:
             return
         if data is None:
-            is_clean = self._tls is None or self._tls.is_ended
-            self._tell(None if is_clean else ConnectionLost("the server closed the TLS connection without close_notify"))
-            return
-        if self._tls is not None:
-            try:
-                data = self._decrypt(data)
-            except RequestError as error:
-                self._tell(error)
-                return
-        if data:
+            self._tell(self._why_it_ended())
+        elif self._tls is None:
             self._receiver.feed(data)
-        if self._tls is not None and self._tls.is_ended:
-            self._tell(None)
+        else:
+            if data := self._decrypt(self._tls, data):
+                self._receiver.feed(data)
+            if self._tls.is_over:
+                self._tell(self._tls.failure)
 
-    def _decrypt(self, data: bytes) -> bytes:
-        assert self._tls is not None
-        try:
-            return self._tls.decrypt(data)
-        finally:
-            if self._tls.has_output:  # an alert, or the answer to a key update
-                self._enqueue(self._tls.take())
+    def _why_it_ended(self) -> ConnectionLost | None:
+        if self._tls is not None:
+            return ConnectionLost("the server closed the TLS connection without close_notify")
+        # A reset is reported once: if the send has taken the report, the receive sees nothing but an end.
+        return None if self._send_failure is None else _lost(self._send_failure)
+
+    def _decrypt(self, tls: TLSChannel, data: bytes) -> bytes:
+        data = tls.decrypt(data)
+        if tls.has_output and not self._is_unwritable:  # an alert, or the answer to a key update
+            self._enqueue(tls.take())
+        return data
 
     def _tell(self, error: RequestError | None) -> None:
         if not self._is_told:
@@ -245,112 +282,63 @@ class StreamLink(Link):
             if self._receiver is not None:
                 self._receiver.lost(error)
 
-    def _take_queue(self) -> bytes:
-        queue, self._queue = self._queue, []
-        return queue[0] if len(queue) == 1 else b"".join(queue)
-
-    async def _send(self, data: bytes) -> None:
-        """Send bytes. Interrupted half-way, the link is of no use any more: its owner aborts it."""
-        self._is_sending = True
-        try:
-            await self._stream.send(data)
-        except _BROKEN:
-            self._queue.clear()
-        finally:
-            self._is_sending = False
-            self._queued = sum(map(len, self._queue))
-            self._release_drainers()
-
-    def _release_drainers(self) -> None:
-        if self._queued < HIGH_WATER or not self._is_pumped:
-            drainers, self._drainers = self._drainers, []
-            for waiter in drainers:
-                waiter.wake()
-
     # ------------------------------------------------------------------ idle and end
 
     def is_stale(self) -> bool:
-        if self._is_closed or self._is_told:
+        if self._is_told or self._is_unwritable:
             return True
         if self._is_pumped or self._receive_now is None:
             return False  # the reader task would have told; a stream that cannot be asked is found out by using it
+        if not self._is_spoilt:
+            self._is_spoilt = self._has_news(self._receive_now)
+        return self._is_spoilt
+
+    def _has_news(self, receive_now: Callable[[], bytes | None]) -> bool:
+        """Take what has come meanwhile; return whether it was the end, or more than TLS's own affairs."""
+        if self._has_leftover:
+            self._has_leftover = False
+            if self._is_news(b""):
+                return True
         try:
-            while (data := self._receive_now()) is not None:
-                if not data or self._tls is None or self._decrypt(data) or self._tls.is_ended:
+            while (data := receive_now()) is not None:
+                if not data or self._is_news(data):
                     return True
-        except (OSError, RequestError):
+        except BROKEN:
             return True
         return False
 
-    def abort(self) -> None:
-        if not self._is_closed:
-            self._close_down()
-            self._runtime.spawn(anyio.aclose_forcefully, self._stream)
+    def _is_news(self, data: bytes) -> bool:
+        return self._tls is None or bool(self._decrypt(self._tls, data)) or self._tls.is_over
 
-    def _close_down(self) -> None:
+    def abort(self) -> None:
+        if self._is_closed:
+            return
         self._is_closed = self._is_told = True
-        self._queue.clear()
-        self._queued = 0
+        self._stop_writing()
         self._release_drainers()
         for task in self._background:
             task.cancel()
-        if self._writer is not None:
-            self._writer.wake()
+        self._runtime.spawn(close_stream, self._stream)
 
     async def aclose(self) -> None:
         if self._is_closed:
             return
         try:
+            if self._tls is not None and not self._is_unwritable:
+                self._enqueue(self._tls.close())
+            self._is_unwritable = True
+            if self._queue:
+                self._start_writer()
             with anyio.move_on_after(CLOSE_SECONDS):
-                if self._tls is not None:
-                    self._enqueue(self._tls.close())
-                if self._is_pumped:
-                    while self.has_unsent and not self._is_closed:
-                        waiter = self._runtime.waiter()
-                        self._drainers.append(waiter)
-                        await waiter.park()
-                elif self._queue and not self._is_sending:
-                    await self._send(self._take_queue())
+                while self.has_unsent:
+                    waiter = self._runtime.waiter()
+                    self._drainers.append(waiter)
+                    await waiter.park()
         finally:
             self.abort()
 
 
 def _lost(error: BaseException) -> ConnectionLost:
-    reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    words = os.strerror(reason.errno).lower() if isinstance(reason, OSError) and reason.errno else "closed"
-    lost = ConnectionLost(f"the connection broke: {words}")
+    lost = ConnectionLost(f"the connection broke: {words(error)}")
     lost.__cause__ = error
     return lost
-
-
-def _find_receive_now(stream: ByteStream) -> Callable[[], bytes | None] | None:
-    """Return a function that receives without waiting: None for nothing there, b"" at the end of input.
-
-    It is used only while no task is inside `receive`. anyio's streams read from their socket only inside of it, so the
-    socket may be read behind their back.
-    """
-    receive_now = getattr(stream, "receive_nowait", None)
-    if receive_now is not None:
-        return receive_now  # type: ignore[no-any-return]
-    raw = stream.extra(SocketAttribute.raw_socket, None)
-    if raw is None or not hasattr(select, "poll"):
-        return None
-    return _SocketReader(raw)
-
-
-class _SocketReader:
-    __slots__ = ("_descriptor", "_poll")
-
-    def __init__(self, raw: socket.socket) -> None:
-        self._descriptor = raw.fileno()
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        self._poll = poll
-
-    def __call__(self) -> bytes | None:
-        if not self._poll.poll(0):
-            return None
-        try:
-            return os.read(self._descriptor, READ_SIZE)
-        except BlockingIOError:
-            return None

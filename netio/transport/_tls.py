@@ -18,7 +18,7 @@ READ_SIZE = 65_536  # plaintext a read; records are at most 16 KiB, several are 
 class TLSChannel:
     """The client end of one TLS connection."""
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "is_ended")
+    __slots__ = ("_incoming", "_object", "_outgoing", "failure", "is_ended")
 
     def __init__(self, context: ssl.SSLContext, server_hostname: str) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -26,6 +26,12 @@ class TLSChannel:
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self.is_ended = False
         """The peer has sent close_notify: what it had to say is complete."""
+        self.failure: RequestError | None = None
+        """Why nothing more can be decrypted: `ConnectionLost` for an alert, `ProtocolError` for what is not TLS."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_ended or self.failure is not None
 
     @property
     def alpn(self) -> str | None:
@@ -56,24 +62,24 @@ class TLSChannel:
     def decrypt(self, received: bytes) -> bytes:
         """Return the plaintext of everything that has come so far; empty if no record is complete.
 
-        Raises `ConnectionLost` for an alert, `ProtocolError` for what is not TLS.
+        What came whole before an alert or a broken record is returned, however the bytes were cut; `is_over` says then
+        that it was the last.
         """
         self._incoming.write(received)
         pieces: list[bytes] = []
         try:
-            while not self.is_ended:
+            while not self.is_over:
                 piece = self._object.read(READ_SIZE)
-                if not piece:
+                if not piece:  # close_notify
                     self.is_ended = True
                 pieces.append(piece)
                 if not self._incoming.pending and not self._object.pending():
                     break
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self.is_ended = True
         except ssl.SSLError as error:
-            raise _stream_error(error) from error
+            self.failure = _stream_error(error)
+            self.failure.__cause__ = error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def encrypt(self, data: bytes) -> bytes:

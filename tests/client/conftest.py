@@ -73,4 +73,4 @@ async def make_house(version: Version, **options: Any) -> AsyncIterator[House]:
 
 @pytest.fixture(params=["HTTP/1.1", "HTTP/2"])
 def version(request: pytest.FixtureRequest) -> Version:
-    return request.param  # type: ignore[no-any-return]
+    return request.param

@@ -1,4 +1,4 @@
-"""What goes wrong gives the exception that DESIGN names, leaves the pool whole, and loses nothing (issue "Bad input")."""
+"""What goes wrong gives the exception that DESIGN names, leaves the pool whole, and loses nothing."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ async def test_pool_10_what_a_body_iterator_raises_comes_out_unchanged(version: 
 async def test_a_chunk_of_the_wrong_type_is_an_error(version: Version) -> None:
     async with make_house(version) as house:
         with pytest.raises(netio.RequestBodyError, match="str"):
-            await house.session.post("/echo", content=iter(["text"]))  # type: ignore[arg-type]
+            await house.session.post("/echo", content=iter(["text"]))
         await still_works(house)
 
 
@@ -195,7 +195,7 @@ async def test_a_refused_connection_is_a_connect_error(version: Version) -> None
             await house.session.get("http://nobody.test/")
         error = caught.value
         assert error.request is not None
-        assert (error.request.url, error.phase, error.sent) == ("http://nobody.test/", "connect", False)
+        assert (str(error.request.url), error.phase, error.sent) == ("http://nobody.test/", "connect", False)
         assert isinstance(error.__cause__, ConnectionRefusedError)
         await still_works(house)
 
@@ -285,7 +285,11 @@ async def test_h1_14_a_streamed_response_cut_short_raises_after_its_pieces() -> 
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b"\x16\x03\x01"],
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"\x16\x03\x01",
+    ],
     ids=["ssh", "smuggling", "tls"],
 )
 async def test_what_is_not_http_is_a_protocol_error(nonsense: bytes) -> None:

@@ -309,7 +309,9 @@ async def test_pool_07_another_event_loop_is_refused(version: Version) -> None:
 # ---------------------------------------------------------------------- time
 
 
-async def fails_with(error: type[netio.NetioError], session: netio.Session, path: str, caught: list[netio.RequestError]) -> None:
+async def fails_with(
+    error: type[netio.NetioError], session: netio.Session, path: str, caught: list[netio.RequestError]
+) -> None:
     with pytest.raises(error) as info:
         await session.get(path)
     assert isinstance(info.value, netio.RequestError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from netio.errors import ConnectError, QueueFull
 from netio.pool._ledger import LULL_SECONDS, Ledger, Ticket, _Member, _Shelf
@@ -52,6 +53,7 @@ class World:
         self.connections: list[FakeConnection] = []
         self.queues: dict[Origin, list[FakeTicket]] = defaultdict(list)
         """Who waits, in the order of arrival, by what the test did: not by what the ledger says."""
+        self.woken: list[FakeTicket] = []
         self._being_dropped: FakeConnection | None = None
         self.ledger: Ledger[FakeConnection] = Ledger(
             self.limits, dial=self._dial, close=self._close, multiplexes=multiplexes, random=lambda: 0.5
@@ -74,6 +76,7 @@ class World:
         assert queue, "woken twice"
         assert queue[0] is ticket, "served before somebody who came earlier"
         del queue[0]
+        self.woken.append(ticket)
         assert (ticket.connection is None) != (ticket.error is None)
         if ticket.connection is not None:
             self._hand_out(ticket.connection, ticket.origin)
@@ -188,6 +191,20 @@ class World:
             assert (shelf.dialing if shelf else 0) == sum(dial.origin == origin for dial in self.dials)
         assert len(ledger) == len(self.open) + len(self.dials)
         check_invariants(ledger)
+
+
+def http1(**limits: Any) -> World:
+    """A world where everybody is known to speak HTTP/1.1."""
+    return World(Limits(**limits), multiplexes=lambda _: False)
+
+
+def http2(**limits: Any) -> World:
+    """A world where everybody is known to speak HTTP/2."""
+    return World(Limits(**limits), multiplexes=lambda _: True)
+
+
+def served(*tickets: FakeTicket) -> list[FakeConnection | None]:
+    return [ticket.connection for ticket in tickets]
 
 
 def check_invariants(ledger: Ledger[FakeConnection]) -> None:

@@ -74,7 +74,7 @@ def _serve_in_thread(plain: socket.socket, secure: socket.socket, context: ssl.S
     from hypercorn.config import Config
 
     class InMemoryConfig(Config):
-        ssl_enabled = True  # type: ignore[assignment]
+        ssl_enabled = True
 
         def create_ssl_context(self) -> ssl.SSLContext:
             return context

@@ -9,7 +9,7 @@ from functools import cache
 
 import anyio
 import trustme
-from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute, SocketListener
 
 from netio.testing import MemoryStream
 from netio.transport import Dial, Dialer, Link, Runtime
@@ -111,27 +111,27 @@ async def memory_pair() -> tuple[ByteStream, ByteStream]:
     return MemoryStream.pair()
 
 
-def listening(host: str = "127.0.0.1", port: int = 0, **options: int) -> socket.socket:
-    """Return a listening socket with small buffers."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-    listener.bind((host, port))
-    listener.listen(options.get("backlog", 16))
+async def listen(host: str = "127.0.0.1", port: int = 0, *, backlog: int = 16) -> SocketListener:
+    """Return a listening socket whose connections have small buffers."""
+    listener = (await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=backlog)).listeners[0]
+    assert isinstance(listener, SocketListener)
+    listener.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
     return listener
 
 
-async def accept(listener: socket.socket) -> SocketStream:
-    """Return the next connection, which the client has made already."""
-    accepted, _ = listener.accept()
-    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-    return await SocketStream.from_socket(accepted)
+def port_of(listener: SocketListener) -> int:
+    return listener.extra(SocketAttribute.local_port)
 
 
 async def tcp_pair() -> tuple[ByteStream, ByteStream]:
-    with listening() as listener:
-        client = await anyio.connect_tcp("127.0.0.1", listener.getsockname()[1])
-        client.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-        return client, await accept(listener)
+    async with await listen() as listener:
+        client = await anyio.connect_tcp("127.0.0.1", port_of(listener))
+        server = await listener.accept()
+    with anyio.move_on_after(0):
+        await server.receive()  # on asyncio an accepted stream reads ahead until a receive has had to wait
+    for stream in client, server:
+        stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
+    return client, server
 
 
 PAIRS: dict[str, Pair] = {"memory": memory_pair, "tcp": tcp_pair}

@@ -70,23 +70,27 @@ async def check_what_is_no_tls_breaks_the_connection_after_what_was(make: Make, 
 async def check_nothing_is_told_after_abort(make: Make, *, is_pumped: bool) -> None:
     async with opened(make, is_pumped=is_pumped) as ends:
         await ends.peer.send(b"on its way")
+        told = list(ends.recorder.calls)  # a pushed link may have been fed at once
         ends.link.abort()
         ends.link.abort()
         try:
             await ends.peer.send(b"and more")
             await end_cleanly(ends.peer)
-        except anyio.BrokenResourceError:
+        except (anyio.BrokenResourceError, OSError):
             pass
         await turn()
-        assert ends.recorder.calls == []
+        assert ends.recorder.calls == told
 
 
 async def check_the_receiver_may_abort_while_it_is_fed(make: Make, *, is_pumped: bool) -> None:
     async with opened(make, is_pumped=is_pumped) as ends:
         ends.recorder.on_feed = ends.link.abort
         await ends.peer.send(b"x")
-        await end_cleanly(ends.peer)
         await ends.until(lambda: ends.recorder.calls != [])
+        try:
+            await ends.peer.send(b"more")
+        except anyio.BrokenResourceError:
+            pass
         await turn()
         assert ends.recorder.calls == [b"x"]
 
@@ -236,22 +240,10 @@ async def check_a_byte_that_nobody_asked_for_shows(make: Make, *, is_pumped: boo
 async def check_bytes_right_behind_the_answer_show(make: Make, *, is_pumped: bool) -> None:
     """Whoever waits is content with the first of them, wherever the others are kept by then."""
     data = pattern(PLENTY)
-
-    async def send() -> None:
-        await ends.peer.send(data)
-        has_sent.set()
-
     async with opened(make, is_pumped=is_pumped) as ends, anyio.create_task_group() as group:
-        has_sent = anyio.Event()
-        group.start_soon(send)
-        while not has_sent.is_set() or len(ends.recorder.received) < len(data):
-            size = len(ends.recorder.received)
-            await ends.until(lambda: len(ends.recorder.received) > size)  # noqa: B023
-            if len(ends.recorder.received) < len(data):
-                await turn()
-                break
-        if not ends.link.is_stale():
-            assert ends.recorder.received == data
+        group.start_soon(ends.peer.send, data)
+        await ends.until(lambda: ends.recorder.received != b"")
+        await eventually(lambda: ends.link.is_stale() or ends.recorder.received == data)
         group.cancel_scope.cancel()
 
 

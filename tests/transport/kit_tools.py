@@ -11,6 +11,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
@@ -24,10 +25,11 @@ Make = Callable[[], Awaitable[tuple[Link, ByteStream]]]
 GUARD = 5.0
 """Seconds after which a check is taken to hang."""
 
-PLENTY = 1_048_576
+PLENTY = 524_288
 """Bytes that fit into no buffers between the two ends, however generous; `make` keeps those small."""
 
 
+@cache
 def pattern(size: int) -> bytes:
     """Return bytes in which a piece that is missing, doubled or out of place shows."""
     return b"".join(b"%07d\n" % number for number in range(size // 8 + 1))[:size]

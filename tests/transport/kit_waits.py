@@ -32,8 +32,8 @@ class Call:
 
 async def check_wait_is_woken_by_what_is_fed(make: Make, *, is_pumped: bool) -> None:
     async with opened(make, is_pumped=is_pumped) as ends:
-        await ends.peer.send(b"x")
         waiter = ends.recorder.waiter = ends.link.waiter()
+        await ends.peer.send(b"x")
         await ends.link.wait(waiter)
         assert waiter.is_awake is True
         assert ends.recorder.received == b"x"
