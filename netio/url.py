@@ -158,7 +158,7 @@ def _parse(text: str) -> yarl.URL:
             idna.encode(written, uts46=True)  # where that fails yarl takes IDNA 2003, whose "ß" is "ss" (TLS-01)
         parsed = yarl.URL(text)
         host, port = parsed.raw_host, parsed.port
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # IndexError: "http://[]@/"
         if "@" in text:  # which yarl's message may quote with the password in it
             raise InvalidURL(f"not a URL: {_excerpt(text)}") from None
         raise InvalidURL(f"{str(error).encode('ascii', 'backslashreplace').decode()}: {_excerpt(text)}") from error

@@ -2,9 +2,9 @@
 
 Pulled (HTTP/1.1): the task inside `wait` sends what is queued, then receives and feeds, until it is woken. Waking a task
 that is blocked in the stream cancels the one deadline-less scope it has open; a wake that its own feeding causes only
-sets a flag. It sends only what fits into any socket buffer. As soon as there is more, or something is written while it
-receives already, the link gets a writer task, which sends from then on: so a peer that answers without reading the
-request is heard, and waking whoever waits for an upload never leaves half of it on the wire.
+sets a flag. It sends only what fits into any socket buffer. If there is more, or something is written while it receives
+already, a writer task of the runtime sends until nothing is left: so a peer that answers without reading the request is
+heard, and waking whoever waits for an upload never leaves half of it on the wire.
 
 Pumped (HTTP/2): a reader and a writer task of the runtime move the bytes, and tasks only ever park.
 
@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import anyio
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
 
 from netio.errors import ConnectionLost, RequestError
 from netio.transport._broken import BROKEN, close_stream, words
@@ -58,10 +59,8 @@ class StreamLink(Link):
     """See the module's docstring."""
 
     __slots__ = (
-        "_background",
         "_drainers",
         "_has_leftover",
-        "_has_writer",
         "_is_closed",
         "_is_cut",
         "_is_pumped",
@@ -72,6 +71,7 @@ class StreamLink(Link):
         "_is_unwritable",
         "_queue",
         "_queued",
+        "_reading",
         "_receive_now",
         "_receiver",
         "_runtime",
@@ -79,6 +79,7 @@ class StreamLink(Link):
         "_stream",
         "_tls",
         "_writer",
+        "_writing",
     )
 
     def __init__(self, stream: ByteStream, runtime: Runtime, tls: TLSChannel | None = None) -> None:
@@ -89,7 +90,6 @@ class StreamLink(Link):
         self._is_pumped = False
         self._is_told = False
         self._is_closed = False
-        self._background: list[Background] = []
         # Out.
         self._queue: list[bytes] = []
         self._queued = 0  # bytes in the queue and in the send that is under way
@@ -98,9 +98,10 @@ class StreamLink(Link):
         self._is_cut = False  # a send was interrupted
         self._send_failure: BaseException | None = None
         self._drainers: list[Waiter] = []
-        self._has_writer = False
-        self._writer: Waiter | None = None
+        self._writing: Background | None = None
+        self._writer: Waiter | None = None  # where the writer task sleeps
         # In.
+        self._reading: Background | None = None
         self._receive_now = find_receive_now(stream)
         self._is_receiving = False
         self._is_spoilt = False
@@ -118,7 +119,7 @@ class StreamLink(Link):
         self._receiver = receiver
         self._is_pumped = is_pumped
         if is_pumped:
-            self._background.append(self._runtime.spawn(self._read_on))
+            self._reading = self._runtime.spawn(self._read_on)
             self._start_writer()
 
     def waiter(self) -> Waiter:
@@ -129,16 +130,16 @@ class StreamLink(Link):
         if not isinstance(waiter, _PulledWaiter):
             await waiter.park()
             return
+        if self._is_cut:
+            self._tell(ConnectionLost("the connection is of no use any more: a write was interrupted half-way"))
         with anyio.CancelScope() as waiter.scope:
             await self._pull(waiter)
         waiter.scope = None
-        if self._is_cut:
-            self._tell(ConnectionLost("the connection is of no use any more: a write was interrupted half-way"))
 
     async def _pull(self, waiter: _PulledWaiter) -> None:
         while not waiter.is_awake and not self._is_told:
             waiter.is_blocked = True
-            if self._queue and not self._has_writer:
+            if self._queue and self._writing is None:
                 if self._queued <= SMALL:
                     await self._send(self._take_queue())
                 else:
@@ -181,18 +182,23 @@ class StreamLink(Link):
                 self._drainers.remove(waiter)
 
     def _start_writer(self) -> None:
-        if not self._has_writer and not self._is_closed:
-            self._has_writer = True
-            self._background.append(self._runtime.spawn(self._write_on))
+        if self._writing is None and not self._is_closed:
+            self._writing = self._runtime.spawn(self._write_on)
 
     async def _write_on(self) -> None:
+        """Send until nothing is left; on a pumped link, for ever."""
         while not self._is_closed:
-            if not self._queue or self._is_sending:
+            if self._queue and not self._is_sending:
+                await self._send(self._take_queue())
+                if not self._is_pumped:
+                    await checkpoint()  # so that an upload which was released can write its next piece
+            elif self._is_sending or self._is_pumped:
                 self._writer = self._runtime.waiter()
                 await self._writer.park()
                 self._writer = None
             else:
-                await self._send(self._take_queue())
+                break
+        self._writing = None
 
     def _take_queue(self) -> bytes:
         queue, self._queue = self._queue, []
@@ -217,7 +223,7 @@ class StreamLink(Link):
             self._queued = sum(map(len, self._queue))
             if self._queued < HIGH_WATER:
                 self._release_drainers()
-            if self._queue and self._writer is not None:
+            if self._writer is not None:
                 self._writer.wake()
 
     def _stop_writing(self) -> None:
@@ -316,8 +322,9 @@ class StreamLink(Link):
         self._is_closed = self._is_told = True
         self._stop_writing()
         self._release_drainers()
-        for task in self._background:
-            task.cancel()
+        for task in self._reading, self._writing:
+            if task is not None:
+                task.cancel()
         self._runtime.spawn(close_stream, self._stream)
 
     async def aclose(self) -> None:

@@ -38,10 +38,11 @@ class ReferenceHttp2(Http2Engine):
     """The client side of one HTTP/2 connection, on h2.
 
     `stream_window` and `connection_window` are how many bytes the server may send ahead of its readers; the latter is
-    never less than 65,535 (RFC 9113 section 6.9.2).
+    never less than 65,535 (RFC 9113 section 6.9.2). By default 100 streams that nobody reads leave room for others
+    (HAZARDS H2-19).
     """
 
-    def __init__(self, *, stream_window: int = 1_048_576, connection_window: int = 16_777_216) -> None:
+    def __init__(self, *, stream_window: int = 262_144, connection_window: int = 33_554_432) -> None:
         self._table = StreamTable(stream_window, connection_window)
         self._h2 = self._table.h2
         self._reader = FrameReader()

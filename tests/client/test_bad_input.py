@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 async def still_works(house: House) -> None:
     await house.settle()
-    house.assert_clean()
+    await house.assert_clean()
     assert (await house.session.get("/")).content == b"hello"
 
 

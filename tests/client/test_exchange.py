@@ -17,14 +17,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_get_returns_the_whole_response(version: Version) -> None:
-    async with make_house(version) as house:
+    async with make_house(version, clock=netio.SystemClock()) as house:
         response = await house.session.get("/")
         assert (response.status_code, response.content, response.text) == (200, b"hello", "hello")
         assert response.http_version == version
         assert response.headers["Content-Length"] == "5"
         assert response.url == "http://peer.test/"
         assert response.elapsed.total_seconds() > 0
-        house.assert_clean(connections=1)
+        await house.assert_clean(connections=1)
 
 
 @pytest.mark.parametrize("size", [0, 1, 200, 16_384, 16_385, 65_536, 300_000, 3_000_000])
@@ -34,7 +34,7 @@ async def test_bodies_of_every_size_come_back_as_they_were_sent(version: Version
         response = await house.session.post("/echo", content=body)
         assert response.content == body
         assert (await house.session.get(f"/bytes/{size}")).content == body
-        house.assert_clean(connections=1)
+        await house.assert_clean(connections=1)
 
 
 async def test_an_async_iterator_is_sent_without_a_length(version: Version) -> None:
@@ -45,7 +45,7 @@ async def test_an_async_iterator_is_sent_without_a_length(version: Version) -> N
 
     async with make_house(version) as house:
         assert (await house.session.post("/echo", content=chunks())).content == pattern(300_000)
-        house.assert_clean(connections=1)
+        await house.assert_clean(connections=1)
 
 
 async def test_a_sync_iterator_is_sent_without_a_length(version: Version) -> None:
@@ -64,7 +64,7 @@ async def test_a_streamed_response_is_read_piece_by_piece(version: Version) -> N
             pieces = [piece async for piece in response.aiter_bytes()]
         assert b"".join(pieces) == pattern(1_000_000)
         assert len(pieces) > 1
-        house.assert_clean(connections=1)
+        await house.assert_clean(connections=1)
 
 
 async def test_leaving_a_stream_early_gives_its_place_back(version: Version) -> None:
@@ -74,7 +74,7 @@ async def test_leaving_a_stream_early_gives_its_place_back(version: Version) -> 
                 async for _piece in response.aiter_bytes():
                     break
         await house.settle()
-        house.assert_clean(connections=1 if version == "HTTP/2" else 3)
+        await house.assert_clean(connections=1 if version == "HTTP/2" else 3)
         assert (await house.session.get("/")).content == b"hello"
 
 
@@ -82,7 +82,7 @@ async def test_one_connection_serves_many_requests_in_turn(version: Version) -> 
     async with make_house(version) as house:
         for _ in range(20):
             assert (await house.session.get("/")).status_code == 200
-        house.assert_clean(connections=1)
+        await house.assert_clean(connections=1)
 
 
 async def test_many_requests_at_once_share_what_they_may(version: Version) -> None:
@@ -96,7 +96,7 @@ async def test_many_requests_at_once_share_what_they_may(version: Version) -> No
             for number in range(200):
                 group.start_soon(one, number)
         assert sorted(contents) == sorted(pattern(number) for number in range(200))
-        house.assert_clean()
+        await house.assert_clean()
         # 200 streams at 100 a connection are two connections; by HTTP/1.1 they are all that is allowed.
         assert house.session.stats().created == (10 if version == "HTTP/1.1" else 2)
 
@@ -110,7 +110,7 @@ async def test_an_early_answer_is_delivered_and_the_upload_stops(version: Versio
         response = await house.session.post("/early", content=endless())
         assert (response.status_code, response.content) == (413, b"much")
         await house.settle()
-        house.assert_clean()
+        await house.assert_clean()
         assert (await house.session.get("/")).content == b"hello"
 
 
@@ -144,7 +144,7 @@ async def test_a_response_can_be_read_while_the_request_is_still_being_sent() ->
                 pieces.append(piece)
                 arrived.set()
         assert b"".join(pieces) == b"firstsecond"
-        house.assert_clean(connections=1)
+        await house.assert_clean(connections=1)
 
 
 async def test_responses_say_nothing_of_each_other(version: Version) -> None:
@@ -156,7 +156,7 @@ async def test_responses_say_nothing_of_each_other(version: Version) -> None:
             assert (await house.session.get("/bytes/500000")).content == pattern(500_000)
             rest = b"".join([piece async for piece in body])
         assert first + rest == pattern(2_000_000)
-        house.assert_clean()
+        await house.assert_clean()
 
 
 async def test_statuses_are_not_errors_until_asked(version: Version) -> None:
@@ -167,7 +167,7 @@ async def test_statuses_are_not_errors_until_asked(version: Version) -> None:
         assert caught.value.response is response
         assert (await house.session.get("/status/204")).raise_for_status().content == b""
         assert (await house.session.head("/bytes/0")).content == b""
-        house.assert_clean(connections=1)
+        await house.assert_clean(connections=1)
 
 
 async def test_a_batch_yields_every_outcome_and_survives_failures(version: Version) -> None:
@@ -185,7 +185,7 @@ async def test_a_batch_yields_every_outcome_and_survives_failures(version: Versi
         assert isinstance(seen[9].error, netio.InvalidURL)
         assert seen[11].unwrap().content == b"eleven"
         assert all(seen[n].unwrap().content == pattern(n) for n in range(30) if n not in (7, 9, 11))
-        house.assert_clean()
+        await house.assert_clean()
 
 
 async def test_a_batch_that_is_left_early_leaves_nothing_running(version: Version) -> None:
@@ -195,7 +195,7 @@ async def test_a_batch_that_is_left_early_leaves_nothing_running(version: Versio
                 assert outcome.error is None
                 break
         await house.settle()
-        house.assert_clean()
+        await house.assert_clean()
         assert len(house.peer.requests) < 20
 
 
@@ -209,4 +209,17 @@ async def test_a_batch_raises_what_its_requests_raise_after_their_outcomes(versi
         assert (await anext(outcomes)).unwrap().content == b"hello"
         with pytest.raises(KeyError, match="mine"):
             await anext(outcomes)
-        house.assert_clean()
+        await house.assert_clean()
+
+
+async def test_h2_19_unread_responses_leave_room_for_others() -> None:
+    async with make_house("HTTP/2") as house:
+        responses = [
+            await house.session.send(house.session.build_request("GET", "/bytes/3000000"), stream=True)
+            for _ in range(90)
+        ]
+        await house.settle()
+        assert (await house.session.get("/bytes/200000")).content == pattern(200_000)
+        for response in responses:
+            await response.aclose()
+        await house.assert_clean(connections=1)

@@ -156,7 +156,7 @@ async def test_pool_02_a_response_that_is_dropped_unread_gives_its_place_back(ve
         ]
         assert (await house.session.get("/", timeout=5)).content == b"hello"
         await house.settle()
-        house.assert_clean()
+        await house.assert_clean()
 
 
 async def test_pool_02_leaving_the_loop_leaves_the_connection_usable(version: Version) -> None:

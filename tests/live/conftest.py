@@ -6,6 +6,7 @@ A server that is not installed skips the tests that need it; with NETIO_REQUIRE_
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +59,12 @@ def _issue(authority: trustme.CA, folder: Path, name: str) -> Certificate:
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that all servers serve: one file for each size in `bodies.SIZES`."""
     folder = tmp_path_factory.mktemp("root")
     write_bodies(folder)
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # pytest would keep the 100 MiB of the last three runs
 
 
 def _required(name: str) -> str:

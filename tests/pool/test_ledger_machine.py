@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -159,5 +160,5 @@ def _one(things: list[Any], number: int) -> Any:
     return things[number % len(things)]
 
 
-TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine = pytest.mark.timeout(600)(LedgerMachine.TestCase)  # the search for a small example takes its time
 TestLedgerMachine.settings = settings(stateful_step_count=60)

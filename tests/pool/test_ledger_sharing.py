@@ -116,9 +116,12 @@ def test_slots_are_shared_evenly_between_busy_origins() -> None:
     assert [sum(connection.origin == origin for connection in world.open) for origin in (A, B, C)] == [3, 3, 3]
 
 
+@pytest.mark.parametrize("connections", [2, 7, 8])
 @pytest.mark.parametrize(("workers_of_a", "workers_of_b"), [(8, 8), (20, 3), (1, 20), (4, 4)])
-def test_busy_origins_at_the_limit_do_not_take_each_others_connections(workers_of_a: int, workers_of_b: int) -> None:
-    world = http1(connections=8)
+def test_busy_origins_at_the_limit_do_not_take_each_others_connections(
+    workers_of_a: int, workers_of_b: int, connections: int
+) -> None:
+    world = http1(connections=connections)
     running = [world.ask(A) for _ in range(workers_of_a)] + [world.ask(B) for _ in range(workers_of_b)]
     _work(world, running, cycles=1_000)
     assert len(world.closed) <= 8

@@ -193,7 +193,7 @@ def test_req_08_http_url_without_a_host_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["http://:80/", "http://@/", "http://user@/", "http://user@:80/", "http://:@/", "https://?q"]
+    "text", ["http://:80/", "http://@/", "http://[]@/", "http://user@/", "http://user@:80/", "http://:@/", "https://?q"]
 )
 def test_req_08_empty_host_beside_something_is_refused(text: str) -> None:
     with pytest.raises(InvalidURL):

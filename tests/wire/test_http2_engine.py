@@ -31,9 +31,9 @@ def test_the_preface_says_what_the_client_wants(engine: Http2Engine) -> None:
     server.hear()
     settings = server.h2.remote_settings
     assert settings.enable_push == 0
-    assert settings.initial_window_size == 1_048_576
+    assert settings.initial_window_size == 262_144
     assert settings.max_header_list_size == 65_536
-    assert server.h2.outbound_flow_control_window == 16_777_216
+    assert server.h2.outbound_flow_control_window == 33_554_432
     assert not engine.has_output
     assert engine.take() == b""
 
@@ -168,15 +168,15 @@ def test_interim_responses_fulfil_no_wish(server: Server) -> None:
 def test_a_body_that_nobody_takes_holds_the_server_back(server: Server) -> None:
     stream = server.get()
     server.answer(stream, ends=False)
-    assert server.stuff(stream, 2_000_000) == 1_048_576
+    assert server.stuff(stream, 2_000_000) == 262_144
     server.talk()
     assert server.stuff(stream, 1) == 0
-    assert sum(map(len, server.engine.take_chunks(stream))) == 1_048_576
+    assert sum(map(len, server.engine.take_chunks(stream))) == 262_144
     server.talk()
-    assert server.stuff(stream, 2_000_000) == 1_048_576
+    assert server.stuff(stream, 2_000_000) == 262_144
     assert server.engine.take_chunks(stream) != []
     server.talk()
-    assert server.h2.outbound_flow_control_window >= 16_777_216 // 2
+    assert server.h2.outbound_flow_control_window >= 33_554_432 // 2
 
 
 def test_padding_is_no_part_of_the_body(server: Server) -> None:
@@ -196,7 +196,7 @@ def test_a_stream_that_credits_itself_does_not_wait_for_its_reader(server: Serve
     for _ in range(5):
         assert server.stuff(stream, 1_000_000) > 0
         server.talk()
-    assert server.stuff(stream, 2_000_000) >= 1_048_576 // 2
+    assert server.stuff(stream, 2_000_000) >= 262_144 // 2
     assert sum(map(len, server.engine.take_chunks(stream))) == stream.received
 
 
@@ -209,7 +209,7 @@ def test_what_came_before_a_stream_credited_itself_is_credited_with_the_rest(ser
     stream.credits_itself = True
     server.stuff(stream, 10)
     server.talk()
-    assert server.h2.local_flow_control_window(stream.id) == 1_048_576
+    assert server.h2.local_flow_control_window(stream.id) == 262_144
 
 
 def test_trailers_are_kept_apart(server: Server) -> None:
