@@ -21,6 +21,8 @@ import anyio
 
 Way = Literal["scope", "task", "woken"]
 
+_LAST_CHANCES = 10
+
 
 def ways_to_cancel() -> tuple[Way, ...]:
     """Return the ways that the running event loop has."""
@@ -87,10 +89,26 @@ async def _cancel_task_at(at: int, scenario: Callable[[], Coroutine[Any, Any, No
 
     counter = _Counter(at, act)
     task = asyncio.ensure_future(run())
-    await asyncio.wait({task})
+    try:
+        await asyncio.wait({task})
+    except BaseException:
+        await _take_along(task)
+        raise
     if not task.cancelled() and (error := task.exception()) is not None:
         raise error
     return counter.seen >= at
+
+
+async def _take_along(task: asyncio.Task[None]) -> None:
+    """End a scenario that hangs, perhaps because it has swallowed its cancellation, before the test goes on without it."""
+    with anyio.CancelScope(shield=True):
+        for _ in range(_LAST_CHANCES):
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.1)
+            if task.done():
+                break
+    if task.done() and not task.cancelled():
+        task.exception()
 
 
 async def cancel_everywhere(
@@ -102,14 +120,19 @@ async def cancel_everywhere(
     """Cancel a scenario at each of its checkpoints in each way; call `after` after each. Return how often that was.
 
     `after` checks that nothing was left behind. A scenario that neither ends nor is cancelled within `seconds` fails.
+    What fails carries a note that says where the scenario was cancelled.
     """
     runs = 0
     for way in ways_to_cancel():
         at = 1
         while True:
-            with anyio.fail_after(seconds):
-                is_reached = await cancel_at(at, scenario, way)
-                await after()
+            try:
+                with anyio.fail_after(seconds):
+                    is_reached = await cancel_at(at, scenario, way)
+                    await after()
+            except Exception as error:
+                error.add_note(f"the scenario was cancelled at checkpoint {at}, way {way!r}")
+                raise
             if not is_reached:
                 break
             runs += 1

@@ -62,6 +62,8 @@ class MemoryStream(ByteStream):
         self._incoming = incoming
         self._outgoing = outgoing
         self._is_closed = False
+        self._receiving = anyio.ResourceGuard("reading from")
+        self._sending = anyio.ResourceGuard("writing to")
 
     @classmethod
     def pair(cls, capacity: int = CAPACITY) -> tuple[MemoryStream, MemoryStream]:
@@ -85,20 +87,25 @@ class MemoryStream(ByteStream):
         return b"" if pipe.is_ended else None
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
-        await anyio.lowlevel.checkpoint()
-        while True:
-            try:
-                data = self.receive_nowait(max_bytes)
-            except ConnectionResetError as error:
-                raise anyio.BrokenResourceError from error
-            if data:
-                return data
-            if data is not None:
-                raise anyio.EndOfStream
-            await self._incoming.change()
+        with self._receiving:
+            await anyio.lowlevel.checkpoint()
+            while True:
+                try:
+                    data = self.receive_nowait(max_bytes)
+                except ConnectionResetError as error:
+                    raise anyio.BrokenResourceError from error
+                if data:
+                    return data
+                if data is not None:
+                    raise anyio.EndOfStream
+                await self._incoming.change()
 
     async def send(self, item: bytes) -> None:
-        await anyio.lowlevel.checkpoint()
+        with self._sending:
+            await anyio.lowlevel.checkpoint()
+            await self._send(item)
+
+    async def _send(self, item: bytes) -> None:
         pipe, rest = self._outgoing, bytes(item)
         while True:
             if self._is_closed or pipe.is_ended:
@@ -190,5 +197,6 @@ class MemoryNetwork:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         assert self._group is not None
-        self._group.cancel_scope.cancel()
-        return await self._group.__aexit__(kind, error, traceback)
+        group, self._group = self._group, None
+        group.cancel_scope.cancel()
+        return await group.__aexit__(kind, error, traceback)

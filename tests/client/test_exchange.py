@@ -222,4 +222,5 @@ async def test_h2_19_unread_responses_leave_room_for_others() -> None:
         assert (await house.session.get("/bytes/200000")).content == pattern(200_000)
         for response in responses:
             await response.aclose()
+        await house.settle()
         await house.assert_clean(connections=1)
