@@ -179,17 +179,21 @@ class QueueFull(Rejected):
 class TimeoutError(RequestError, builtins.TimeoutError):
     """A time limit of the request passed."""
 
+    sent: bool = True
+
 
 class PoolTimeout(TimeoutError):
     """No connection became free within `Timeouts.pool` seconds."""
 
     phase: Phase = "queue"
+    sent: bool = False
 
 
 class ConnectTimeout(TimeoutError):
     """Opening a connection, name resolution and TLS included, took longer than `Timeouts.connect` seconds."""
 
     phase: Phase = "connect"
+    sent: bool = False
 
 
 class WriteTimeout(TimeoutError):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import cast
 from operator import itemgetter
+from typing import cast
 
 from multidict import CIMultiDict
 

@@ -284,12 +284,13 @@ class _Given:
 class _Pulled:
     """The pieces of a body as they arrive; the response is closed at their end."""
 
-    __slots__ = ("_is_ended", "_response", "_source")
+    __slots__ = ("_is_ended", "_is_receiving", "_response", "_source")
 
     def __init__(self, response: Response, source: BodySource) -> None:
         self._response = response
         self._source = source
         self._is_ended = False
+        self._is_receiving = False
 
     def __aiter__(self) -> Self:
         return self
@@ -299,11 +300,16 @@ class _Pulled:
             raise StopAsyncIteration
         if self._response.is_closed:
             raise BodyUnavailable("the response was closed before the end of its body")
+        if self._is_receiving:
+            raise BodyUnavailable("another task is reading the response body")
+        self._is_receiving = True
         try:
             chunk = await self._source.receive()
         except BaseException:
             await self._response.aclose()
             raise
+        finally:
+            self._is_receiving = False
         if not chunk:
             self._is_ended = True
             await self._response.aclose()

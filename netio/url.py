@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import idna
 import yarl
@@ -214,8 +214,8 @@ def text_pairs(values: Params) -> Iterator[tuple[str, str]]:
 
     None is left out, booleans become true and false. Raises `TypeError` or `ValueError` for what has no such form.
     """
-    pairs: Iterable[tuple[str, Any]] = values.items() if isinstance(values, Mapping) else values
-    for name, value in pairs:
+    pairs = values.items() if isinstance(values, Mapping) else values
+    for name, value in cast("Iterable[tuple[str, Any]]", pairs):
         is_one = isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable)
         for one in [value] if is_one else value:
             if one is not None:

@@ -27,7 +27,6 @@ SECURITY_FLOORS = {
 
 # Required though netio does not import them, each with its reason.
 USED_THROUGH_OTHERS = {
-    "idna": "yarl encodes host names with it, and asks for a lower version than is safe",
     "uvloop": "anyio.run makes the loop: backend_options={'use_uvloop': True}",
 }
 

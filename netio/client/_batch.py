@@ -12,12 +12,13 @@ iterates, and it may be iterated from any task, left early, and closed anywhere.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import count
 from types import TracebackType
 from typing import Self
 
+from netio.errors import NetioError, SessionClosed
 from netio.message import Request, Response
 from netio.transport import Background, Runtime, Waiter
 
@@ -63,63 +64,81 @@ class Batch:
         self._running = 0
         self._is_started = False
         self._is_fed = False
+        self._is_closed = False
         self._failure: Exception | None = None
         self._feeder: Waiter | None = None
-        self._reader: Waiter | None = None
+        self._readers: list[Waiter] = []
 
     def __aiter__(self) -> AsyncIterator[Outcome]:
         return self
 
     async def __anext__(self) -> Outcome:
         if not self._is_started:
-            self._is_started = True
             self._spawn(self._feed)
+            self._is_started = True
         while not self._outcomes:
-            if self._is_fed and not self._running:
+            if self._is_closed or (self._is_fed and not self._running):
                 if self._failure is not None:
                     failure, self._failure = self._failure, None
                     raise failure
                 raise StopAsyncIteration
-            self._reader = self._runtime().waiter()
+            waiter = self._runtime().waiter()
+            self._readers.append(waiter)
             try:
-                await self._reader.park()
+                await waiter.park()
             finally:
-                self._reader = None
+                self._readers.remove(waiter)
         self._places += 1
         _wake(self._feeder)
         return self._outcomes.popleft()
 
     async def _feed(self) -> None:
-        requests = self._requests
-        iterator = aiter(requests) if isinstance(requests, AsyncIterable) else iter(requests)
         try:
-            for index in count():
-                request = await _next(iterator)
-                while not self._places:
-                    self._feeder = self._runtime().waiter()
-                    await self._feeder.park()
-                    self._feeder = None
-                self._places -= 1
-                self._running += 1
-                self._spawn(self._work, index, request)
-        except StopAsyncIteration:
-            return
+            async with aclosing(_each(self._requests)) as requests:
+                await self._start_workers(requests)
         except Exception as error:  # the user's own, out of the requests; raised when the other outcomes are fetched
             self._failure = error
+        except BaseException:
+            if not self._is_closed:
+                self._failure = SessionClosed("the session was closed before the batch was through")
+            raise
         finally:
             self._is_fed = True
-            _wake(self._reader)
-            if isinstance(iterator, AsyncGenerator):
-                await iterator.aclose()
+            self._wake_readers()
+
+    async def _start_workers(self, requests: AsyncIterable[Request | str]) -> None:
+        index = 0
+        async for request in requests:
+            while not self._places:
+                self._feeder = self._runtime().waiter()
+                await self._feeder.park()
+            if self._is_closed:  # this task was woken, or had not begun, when it was cancelled
+                return
+            self._places -= 1
+            self._running += 1
+            self._spawn(self._work, index, request)
+            index += 1
 
     async def _work(self, index: int, request: Request | str) -> None:
+        response: Response | None = None
+        error: Exception | None = None
         try:
-            self._outcomes.append(Outcome(index, request, response=await self._send(request)))
-        except Exception as error:
-            self._outcomes.append(Outcome(index, request, error=error))
+            response = await self._send(request)
+        except Exception as raised:
+            error = raised
+        except BaseException as raised:  # the session was closed; or on asyncio, awaiting a task that was cancelled
+            error = NetioError("the request was cancelled")
+            error.__cause__ = raised
+            raise
         finally:
             self._running -= 1
-            _wake(self._reader)
+            if not self._is_closed:
+                self._outcomes.append(Outcome(index, request, response, error))
+            self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        for waiter in self._readers:
+            waiter.wake()
 
     def _spawn(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
         async def run() -> None:
@@ -137,9 +156,11 @@ class Batch:
 
     async def aclose(self) -> None:
         """Cancel the requests under way, and drop the outcomes that were not fetched."""
-        self._is_started = self._is_fed = True
+        self._is_closed = self._is_started = True
         self._cancel()
         self._outcomes.clear()
+        self._failure = None
+        self._wake_readers()
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,10 +176,15 @@ def _wake(waiter: Waiter | None) -> None:
         waiter.wake()
 
 
-async def _next(iterator: Iterator[Request | str] | AsyncIterator[Request | str]) -> Request | str:
-    """Return the next request, or raise StopAsyncIteration."""
-    if isinstance(iterator, AsyncIterator):
-        return await anext(iterator)
-    for request in iterator:
-        return request
-    raise StopAsyncIteration
+async def _each(requests: Requests) -> AsyncGenerator[Request | str]:
+    if not isinstance(requests, AsyncIterable):
+        for request in requests:
+            yield request
+        return
+    iterator = aiter(requests)
+    try:
+        async for request in iterator:
+            yield request
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from netio.body import Content, FormData, encode_body
 from netio.deadline import Timeouts
@@ -12,6 +12,17 @@ from netio.message import Request
 from netio.url import URL, Params, parse_url
 
 TimeoutInput = Timeouts | float | None
+
+
+class RequestOptions(TypedDict, total=False):
+    """What every request method of a session takes; `Session.request` says what each is."""
+
+    params: Params | None
+    headers: HeaderInput | None
+    content: Content | None
+    data: FormData | None
+    json: Any
+    timeout: TimeoutInput
 
 
 def as_timeouts(timeout: TimeoutInput, default: Timeouts) -> Timeouts:
@@ -36,39 +47,27 @@ class RequestBuilder:
         self.timeouts = timeouts
         self._params = params
 
-    def build(
-        self,
-        method: str,
-        url: str | URL,
-        *,
-        params: Params | None,
-        headers: HeaderInput | None,
-        content: Content | None,
-        data: FormData | None,
-        json: Any,
-        timeouts: Timeouts,
-    ) -> Request:
+    def build(self, method: str, url: str | URL, options: RequestOptions) -> Request:
         """Return a request; raise `InvalidURL` or `InvalidRequest` for what cannot become one."""
+        timeouts = as_timeouts(options["timeout"], self.timeouts) if "timeout" in options else self.timeouts
         return Request(
             method.upper() if isinstance(method, str) else method,
-            self._url(url, params),
-            headers=self._merged(headers),
-            body=encode_body(content, data, json),
+            self._url(url, options.get("params")),
+            headers=self._merged(options.get("headers")),
+            body=encode_body(options.get("content"), options.get("data"), options.get("json")),
             timeouts=timeouts,
         )
 
     def _url(self, url: str | URL, params: Params | None) -> URL:
+        if not isinstance(url, str | URL):
+            raise InvalidURL(f"a URL is a str or netio.URL, not {type(url).__name__}")
         target = parse_url(url) if isinstance(url, str) else url
         if not target.scheme and self.base_url is not None:
             target = _joined(self.base_url, target)
         for more in (self._params, params):
             if more is not None:
                 target = target.with_params(more)
-        if target.scheme not in ("http", "https"):
-            hint = "; write it out, or give the session a base_url" if not target.scheme else ""
-            raise InvalidURL(f"{target.redacted!r} is not an http:// or https:// URL{hint}")
-        if not target.host:
-            raise InvalidURL(f"{target.redacted!r} has no host")
+        check_target(target)
         return target
 
     def _merged(self, headers: HeaderInput | None) -> Headers:
@@ -78,6 +77,15 @@ class RequestBuilder:
         given = headers if isinstance(headers, Headers) else Headers(headers)
         kept = (field for field in self.headers.fields if field[0] not in given)
         return Headers.received((*kept, *given.fields))
+
+
+def check_target(url: URL) -> None:
+    """Raise `InvalidURL` for what is no http:// or https:// URL with a host."""
+    if url.scheme not in ("http", "https"):
+        hint = "; write it out, or give the session a base_url" if not url.scheme else ""
+        raise InvalidURL(f"{url.redacted!r} is not an http:// or https:// URL{hint}")
+    if not url.host:
+        raise InvalidURL(f"{url.redacted!r} has no host")
 
 
 def _base(url: str | URL) -> URL | None:

@@ -6,11 +6,10 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
-from netio.body import Content, FormData
 from netio.client._batch import Batch, Requests
-from netio.client._build import RequestBuilder, TimeoutInput, as_timeouts
+from netio.client._build import RequestBuilder, RequestOptions, TimeoutInput, as_timeouts, check_target
 from netio.deadline import NEVER, Clock, SystemClock, Timeouts, deadline_after
 from netio.errors import SessionClosed, WrongEventLoop
 from netio.headers import HeaderInput, Headers
@@ -22,13 +21,7 @@ from netio.url import URL, Params
 
 _DEFAULT = Timeouts()
 _USER_AGENT = "netio"
-
-
-class _Unset:
-    """Stands for "as the session has it", where None means "no limit"."""
-
-
-_UNSET = _Unset()
+_WRONG_LOOP = "a session belongs to the event loop it was first used on: make one for each loop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +80,8 @@ class Session:
     ) -> None:
         if http2 not in (True, False, "prior-knowledge"):
             raise ValueError(f"http2 must be True, False or 'prior-knowledge', not {http2!r}")
+        if not isinstance(policies, Sequence):
+            raise TypeError(f"policies is a list of policies, not {type(policies).__name__}")
         self._builder = RequestBuilder(
             base_url=base_url, params=params, headers=headers, timeouts=as_timeouts(timeout, _DEFAULT)
         )
@@ -128,29 +123,19 @@ class Session:
 
     # ------------------------------------------------------------------ requests
 
-    def build_request(
-        self,
-        method: str,
-        url: str | URL,
-        *,
-        params: Params | None = None,
-        headers: HeaderInput | None = None,
-        content: Content | None = None,
-        data: FormData | None = None,
-        json: Any = None,
-        timeout: TimeoutInput | _Unset = _UNSET,
-    ) -> Request:
-        """Return a request with what the session adds to it. Raises `InvalidURL` or `InvalidRequest`."""
-        timeouts = self.timeouts if isinstance(timeout, _Unset) else as_timeouts(timeout, self.timeouts)
-        return self._builder.build(
-            method, url, params=params, headers=headers, content=content, data=data, json=json, timeouts=timeouts
-        )
+    def build_request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Request:
+        """Return a request with what the session adds to it; options as for `request`.
+
+        Raises `InvalidURL` or `InvalidRequest`.
+        """
+        return self._builder.build(method, url, options)
 
     async def send(self, request: Request, *, stream: bool = False) -> Response:
-        """Send a request that was built before.
+        """Send a request as it is: nothing of the session is added to it (`build_request` does that).
 
         With `stream` the response's body is left to the caller, who has to close the response.
         """
+        check_target(request.url)
         now = self._clock.now()
         deadline = deadline_after(now, request.timeouts.total)
         return await self._dispatch(request.replace(deadline=deadline, is_streamed=stream), now)
@@ -170,9 +155,11 @@ class Session:
     async def _send_by_pool(self, request: Request) -> Response:
         pool = self._pool
         if pool is None:
+            if self._is_closed:  # while a policy kept the request
+                raise SessionClosed("the session is closed", request=request, sent=False)
             pool = self._pool = self._make_pool()
         elif not pool.runtime.is_current():
-            raise WrongEventLoop("a session belongs to the event loop it was first used on: make one for each loop")
+            raise WrongEventLoop(_WRONG_LOOP)
         return await pool.send(request)
 
     def _make_pool(self) -> Pool:
@@ -184,52 +171,30 @@ class Session:
             connect=self._connect,
         )
 
-    async def request(
-        self,
-        method: str,
-        url: str | URL,
-        *,
-        params: Params | None = None,
-        headers: HeaderInput | None = None,
-        content: Content | None = None,
-        data: FormData | None = None,
-        json: Any = None,
-        timeout: TimeoutInput | _Unset = _UNSET,
-    ) -> Response:
-        """Send a request and read its response.
+    async def request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
+        """Send a request and read its response. Options, all of them optional:
 
-        `content` is bytes, text, or an iterable (sync, async, or a function that returns one) of bytes; `data` a form;
-        `json` anything the json module can write. `timeout` is as for the session.
+        * `params`: added to the query; None values are left out, lists give a name several times.
+        * `headers`: replace those of the session by name.
+        * `content`: bytes, text, or an iterable (sync, async, or a function that returns one) of bytes.
+        * `data`: a form. `json`: anything the json module can write; for null, `content="null"`.
+        * `timeout`: `Timeouts` in place of the session's, a number for another total, None for no limit.
+
         Raises `RequestError` and its kin, never for a status code (see `Response.raise_for_status`).
         """
-        request = self.build_request(
-            method, url, params=params, headers=headers, content=content, data=data, json=json, timeout=timeout
-        )
+        request = self.build_request(method, url, **options)
         now = self._clock.now()
         request.deadline = deadline_after(now, request.timeouts.total)
         return await self._dispatch(request, now)
 
-    def stream(
-        self,
-        method: str,
-        url: str | URL,
-        *,
-        params: Params | None = None,
-        headers: HeaderInput | None = None,
-        content: Content | None = None,
-        data: FormData | None = None,
-        json: Any = None,
-        timeout: TimeoutInput | _Unset = _UNSET,
-    ) -> StreamContext:
+    def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """Send a request and leave the response's body to the caller: `async with session.stream(...) as response:`.
 
         The total time limit counts until the head; it covers the body too only if `timeout` is given here.
         """
-        request = self.build_request(
-            method, url, params=params, headers=headers, content=content, data=data, json=json, timeout=timeout
-        )
+        request = self.build_request(method, url, **options)
         request.is_streamed = True
-        return StreamContext(self, request, is_body_timed=not isinstance(timeout, _Unset))
+        return StreamContext(self, request, is_body_timed="timeout" in options)
 
     async def _open_stream(self, request: Request, *, is_body_timed: bool) -> Response:
         now = self._clock.now()
@@ -237,31 +202,31 @@ class Session:
         request.body_deadline = request.deadline if is_body_timed else NEVER
         return await self._dispatch(request, now)
 
-    async def get(self, url: str | URL, **options: Any) -> Response:
+    async def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("GET", ...)`; all options of `request`."""
         return await self.request("GET", url, **options)
 
-    async def head(self, url: str | URL, **options: Any) -> Response:
+    async def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("HEAD", ...)`."""
         return await self.request("HEAD", url, **options)
 
-    async def options(self, url: str | URL, **options: Any) -> Response:
+    async def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("OPTIONS", ...)`."""
         return await self.request("OPTIONS", url, **options)
 
-    async def post(self, url: str | URL, **options: Any) -> Response:
+    async def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("POST", ...)`."""
         return await self.request("POST", url, **options)
 
-    async def put(self, url: str | URL, **options: Any) -> Response:
+    async def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("PUT", ...)`."""
         return await self.request("PUT", url, **options)
 
-    async def patch(self, url: str | URL, **options: Any) -> Response:
+    async def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("PATCH", ...)`."""
         return await self.request("PATCH", url, **options)
 
-    async def delete(self, url: str | URL, **options: Any) -> Response:
+    async def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("DELETE", ...)`."""
         return await self.request("DELETE", url, **options)
 
@@ -271,27 +236,37 @@ class Session:
         `requests` are Requests or URLs (for GET), from a sync or async iterable that is read as places become free. A
         request that fails yields an outcome with its error and ends nothing else.
         """
+        if isinstance(requests, str | Request):
+            raise TypeError(f"batch takes many requests, not one {type(requests).__name__}")
         return Batch(requests, self._send_one, concurrency=concurrency, runtime=self._own_runtime)
 
     async def _send_one(self, request: Request | str) -> Response:
-        return await (self.get(request) if isinstance(request, str) else self.send(request))
+        return await (self.send(request) if isinstance(request, Request) else self.get(request))
 
     def _own_runtime(self) -> Runtime:
-        if self._pool is not None:
-            return self._pool.runtime
+        """Return where batches run. Not among the tasks of the pool: those are given time to end by themselves."""
+        self._check_loop()
         if self._runtime is None:
             self._runtime = current_runtime()
         return self._runtime
+
+    def _check_loop(self) -> None:
+        runtime = self._runtime if self._pool is None else self._pool.runtime
+        if runtime is not None and not runtime.is_current():
+            raise WrongEventLoop(_WRONG_LOOP)
 
     # ------------------------------------------------------------------ life
 
     async def aclose(self) -> None:
         """Close all connections; requests under way fail with `SessionClosed`. May be called twice."""
+        self._check_loop()
         self._is_closed = True
-        if self._pool is not None:
-            await self._pool.aclose()
-        if self._runtime is not None:
-            await self._runtime.aclose()
+        try:
+            if self._pool is not None:
+                await self._pool.aclose()
+        finally:
+            if self._runtime is not None:
+                await self._runtime.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -133,31 +133,39 @@ class Pool:
         It is sent a second time, once, if it provably did not reach the server, or if a connection that had served
         before died without a byte of an answer and the request may be repeated (RFC 9110 section 9.2.2).
         """
-        connection = await self._acquire(request)
-        was_used = connection.uses > 0
+        connection, is_new = await self._acquire(request)
         try:
             return await connection.send(request)
         except (ConnectionLost, StreamReset) as error:
-            if not _may_resend(request, error, was_used=was_used):
+            if not _may_resend(request, error, is_new=is_new):
                 raise
-            if error.sent:
-                self._ledger.drop_idle(request.url.origin)
-        connection = await self._acquire(request)
-        return await connection.send(request)
+            was_sent = error.sent
+        if was_sent:
+            self._ledger.drop_idle(request.url.origin)
+        try:
+            connection, _ = await self._acquire(request)
+            return await connection.send(request)
+        except RequestError as error:
+            error.sent = error.sent or was_sent
+            raise
 
-    async def _acquire(self, request: Request) -> Connection:
-        """Return a connection on which a place is taken; it is `connection.send` that gives it back."""
+    async def _acquire(self, request: Request) -> tuple[Connection, bool]:
+        """Return a connection, and whether it has only just been opened.
+
+        A place is taken on it, and it is `connection.send` that gives it back.
+        """
         origin = request.url.origin
-        while True:
-            if self._is_closed:
-                raise SessionClosed("the session is closed", request=request)
+        while not self._is_closed:
             connection = self._ledger.take(origin)
+            is_new = False
             if connection is None:
                 connection = await self._queue(request, origin)
+                is_new = not connection.uses
             # A new connection is taken as it is: a server that closes each at once must not be dialed for ever.
-            if not connection.uses or not connection.is_stale():
-                return connection
-            self._ledger.drop(connection)
+            if not self._is_closed and (is_new or not connection.is_stale()):
+                return connection, is_new
+            self._ledger.give(connection)
+        raise SessionClosed("the session is closed", request=request)
 
     async def _queue(self, request: Request, origin: Origin) -> Connection:
         waiter = self.runtime.waiter()
@@ -207,18 +215,28 @@ class Pool:
         try:
             with wait.scope:
                 link = await self._dialer.dial(dial)
+            if link is None and wait.is_expired:
+                error = _connect_timeout(dial, ticket.connect_seconds)
         except Exception as raised:
             error = raised
+        except BaseException as raised:  # on asyncio a `connect` hook gets it by awaiting a task that was cancelled
+            error = ConnectError(f"connecting to {origin} was cancelled", phase=dial.phase)
+            error.__cause__ = raised
+            raise
         finally:
             self._dials.discard(wait)
             self._timer.watchdog.discard(wait)
+            self._end_dial(origin, link, error)
+
+    def _end_dial(self, origin: Origin, link: Link | None, error: Exception | None) -> None:
         if self.is_closed:
             if link is not None:
                 link.abort()
-        elif link is None:
-            self._ledger.dial_failed(origin, error or _connect_timeout(dial, ticket.connect_seconds))
-        else:
+        elif link is not None:
             self._open(origin, link)
+        else:
+            assert error is not None  # nothing but the time limit and `aclose` ends a dial without one
+            self._ledger.dial_failed(origin, error)
 
     def _open(self, origin: Origin, link: Link) -> None:
         speaks_http2 = link.alpn == "h2" or (self._http2 == "prior-knowledge" and not origin.is_tls)
@@ -260,12 +278,12 @@ class Pool:
             await self.runtime.aclose()
 
 
-def _may_resend(request: Request, error: ConnectionLost | StreamReset, *, was_used: bool) -> bool:
+def _may_resend(request: Request, error: ConnectionLost | StreamReset, *, is_new: bool) -> bool:
     if not request.body.is_replayable:
         return False
     if not error.sent:
         return True
-    return was_used and isinstance(error, ConnectionLost) and error.unanswered and request.is_idempotent
+    return not is_new and isinstance(error, ConnectionLost) and error.unanswered and request.is_idempotent
 
 
 def _for_request(error: Exception, request: Request) -> Exception:

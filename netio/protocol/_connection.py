@@ -24,10 +24,11 @@ from typing import Protocol
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from netio.body import measured
-from netio.deadline import Clock, Watchdog, deadline_after
-from netio.errors import ConnectionLost, Phase, ReadTimeout, RequestError, TimeoutError, TotalTimeout, WriteTimeout
+from netio.deadline import Clock, Watchdog
+from netio.errors import ConnectionLost, Phase, RequestBodyError, RequestError
 from netio.headers import Headers
 from netio.message import Request, Response
+from netio.protocol._wait import Wait, WriteWait
 from netio.transport import Background, Link, Runtime, Waiter
 from netio.url import Origin
 from netio.wire import Message, Wish
@@ -60,55 +61,19 @@ class Owner(Protocol):
         ...
 
 
-class Wait:
-    """One task that waits on a connection: for the next byte within `seconds`, and for no longer than `total`."""
-
-    __slots__ = ("_exchange", "_seconds", "_seen", "_total", "deadline", "is_expired", "waiter")
-
-    def __init__(self, exchange: Exchange, waiter: Waiter, now: float, seconds: float | None, total: float) -> None:
-        self._exchange = exchange
-        self._seconds = seconds
-        self._total = total
-        self._seen = exchange.progress()
-        self.deadline = min(deadline_after(now, seconds), total)
-        self.waiter = waiter
-        self.is_expired = False
-
-    def look(self, now: float) -> None:
-        progress = self._exchange.progress()
-        if progress != self._seen or self._exchange.is_uploading:
-            # While the body goes out, silence is not the peer's fault; the upload watches its own progress.
-            self._seen = progress
-            self.deadline = min(deadline_after(now, self._seconds), self._total)
-        if now >= self.deadline:
-            self.is_expired = True
-            self.waiter.wake()
-
-
-class WriteWait(Wait):
-    """The same for the task that sends the body."""
-
-    __slots__ = ()
-
-    def look(self, now: float) -> None:
-        if now >= self.deadline:
-            self.is_expired = True
-            self.waiter.wake()
-
-
 class Exchange:
     """One request and its response on one connection."""
 
     __slots__ = (
         "_connection",
         "_length",
-        "_total",
         "_upload",
         "failure",
         "is_over",
         "message",
         "request",
         "started_at_byte",
+        "total",
     )
 
     def __init__(self, connection: Connection, request: Request, message: Message, length: int | None) -> None:
@@ -121,7 +86,8 @@ class Exchange:
         """What the upload failed with; raised to the task that waits for the response."""
         self.started_at_byte = connection.bytes_received
         self._upload: Background | None = None
-        self._total = request.deadline
+        self.total = request.deadline
+        """The absolute time at which it must be through; for a streamed response changed when the head is here."""
 
     @property
     def is_uploading(self) -> bool:
@@ -146,7 +112,7 @@ class Exchange:
         head = message.head
         assert head is not None
         if request.is_streamed:
-            self._total = request.body_deadline
+            self.total = request.body_deadline
             source, content = StreamedBody(self), None
         else:
             source, content = None, b"".join(message.chunks)
@@ -166,7 +132,7 @@ class Exchange:
         while not message.has(wish) and self.failure is None:
             message.wish = wish
             waiter = message.reader = self._connection.link.waiter()
-            wait = Wait(self, waiter, environment.clock.now(), self.request.timeouts.read, self._total)
+            wait = Wait(self, waiter, environment.clock.now())
             environment.watchdog.add(wait)
             try:
                 await self._connection.link.wait(waiter)
@@ -174,22 +140,14 @@ class Exchange:
                 environment.watchdog.discard(wait)
                 message.reader = None
                 message.wish = Wish.NOTHING
-            if wait.is_expired and not message.has(wish) and self.failure is None:
-                raise self._timeout(wait)
+            if wait.error is not None and not message.has(wish) and self.failure is None:
+                raise wait.error
         if self.failure is not None:
             raise self.failure
         if message.error is not None and not (wish is Wish.PROGRESS and message.chunks):
-            raise message.error.during(self.request, self.phase, sent=message.error.sent)
-
-    def _timeout(self, wait: Wait) -> TimeoutError:
-        request, phase = self.request, self.phase
-        if wait.deadline >= self._total:
-            return TotalTimeout("the deadline of the request passed", request=request, phase=phase, sent=True)
-        if phase == "send":
-            seconds = request.timeouts.write
-            return WriteTimeout(f"the server took no byte for {seconds:g} s", request=request, phase=phase, sent=True)
-        seconds = request.timeouts.read
-        return ReadTimeout(f"the server sent no byte for {seconds:g} s", request=request, phase=phase, sent=True)
+            # An answer that has begun proves that the request was received, whatever the server says later.
+            is_answered = message.head is not None or bool(message.informational)
+            raise message.error.during(self.request, self.phase, sent=message.error.sent or is_answered)
 
     async def receive(self) -> bytes:
         """Return the next bytes of the body, b"" at its end."""
@@ -224,25 +182,41 @@ class Exchange:
             if not self.message.is_complete:
                 await self._connection.send_end(self)
         except RequestError as error:
-            self._fail(error if error.request else error.during(self.request, "send", sent=True))
+            self._fail(self._about_this_request(error))
         except Exception as error:  # the user's own, out of the body iterator (HAZARDS POOL-10)
             error.add_note(f"raised by the body of {self.request!r} while it was being sent")
             self._fail(error)
+        except BaseException as error:
+            # By `abandon`, when nobody wants to know. Or by the body: on asyncio, awaiting a task that was cancelled.
+            self._fail(self._unreadable(error))
+            raise
         finally:
             self._upload = None
-            if self.failure is not None and self.message.is_complete:
-                self.abandon()  # the response is the user's; the connection is nobody's
-            else:
-                self.settle()
+            self.settle()
 
     def _body_chunks(self) -> AsyncGenerator[bytes]:
         body = self.request.body
         chunks = body.chunks()
         return chunks if self._length is None or body.data is not None else measured(chunks, self._length)
 
+    def _about_this_request(self, error: RequestError) -> RequestError:
+        if error.request is None:
+            return error.during(self.request, "send", sent=True)
+        # What a body says that is itself fed by a request, about that one, must not be taken for the fate of this one.
+        return error if error.request is self.request else self._unreadable(error)
+
+    def _unreadable(self, cause: BaseException) -> RequestBodyError:
+        message = f"the request body could not be read to its end: {str(cause) or type(cause).__name__}"
+        error = RequestBodyError(message, request=self.request, sent=True)
+        error.__cause__ = cause
+        return error
+
     def _fail(self, error: Exception) -> None:
-        self.failure = error
-        wake(self.message.reader)
+        """The request will have no end, so the exchange is given up; an answer that was complete before is good."""
+        if not self.is_over:
+            self._upload = None
+            self.failure = error
+            self.abandon()
 
     def end_upload(self) -> None:
         """The last byte of the request is queued."""
@@ -253,7 +227,7 @@ class Exchange:
         """Wait until the link, or the window of the stream, takes more. Raises `WriteTimeout` or `TotalTimeout`."""
         environment, link = self._connection.environment, self._connection.link
         waiter = link.waiter()
-        wait = WriteWait(self, waiter, environment.clock.now(), self.request.timeouts.write, self._total)
+        wait = WriteWait(self, waiter, environment.clock.now())
         environment.watchdog.add(wait)
         try:
             if for_room:
@@ -264,8 +238,8 @@ class Exchange:
         finally:
             self.message.writer = None
             environment.watchdog.discard(wait)
-        if wait.is_expired:
-            raise self._timeout(wait)
+        if wait.error is not None:
+            raise wait.error
 
     # ------------------------------------------------------------------ end
 
@@ -330,7 +304,7 @@ def wake(waiter: Waiter | None) -> None:
 class Connection(ABC):
     """A live connection to one origin that speaks one version of HTTP."""
 
-    __slots__ = ("bytes_received", "environment", "is_closed", "link", "origin", "owner", "uses")
+    __slots__ = ("bytes_received", "environment", "is_closed", "is_leaving", "link", "origin", "owner", "uses")
 
     http_version: str
 
@@ -342,6 +316,8 @@ class Connection(ABC):
         self.uses = 0
         self.bytes_received = 0
         self.is_closed = False
+        self.is_leaving = False
+        """It takes no new exchange, since its link is of no use for one."""
 
     @property
     @abstractmethod
@@ -362,8 +338,14 @@ class Connection(ABC):
             raise
 
     def is_stale(self) -> bool:
-        """Whether the peer has closed it, or broken its silence, while it was idle."""
-        return self.capacity == 0 or self.link.is_stale()
+        """Whether no exchange can begin: the peer has left, or has closed it or broken its silence while it was idle.
+
+        Or it has answered the last request without taking all of it. Asked by whoever is about to use it, and gives the
+        place back then: from here on the capacity is 0.
+        """
+        if self.capacity and (self.has_unsent or self.link.is_stale()):
+            self.is_leaving = True
+        return not self.capacity
 
     # What an exchange asks of its connection, and the versions do differently.
 

@@ -43,7 +43,7 @@ class Http1Connection(Connection):
 
     @property
     def capacity(self) -> int:
-        return 0 if self.is_closed else 1
+        return 0 if self.is_closed or self.is_leaving else 1
 
     def open(self, request: Request) -> Exchange:
         body = request.body

@@ -46,7 +46,7 @@ class Http2Connection(Connection):
 
     @property
     def capacity(self) -> int:
-        return 0 if self.is_closed else self._engine.max_streams
+        return 0 if self.is_closed or self.is_leaving else self._engine.max_streams
 
     def open(self, request: Request) -> Exchange:
         try:

@@ -21,7 +21,7 @@ import anyio
 
 Way = Literal["scope", "task", "woken"]
 
-_LAST_CHANCES = 10
+_LAST_CHANCES = 10  # a task that swallows more cancellations than this cannot be helped
 
 
 def ways_to_cancel() -> tuple[Way, ...]:
@@ -100,7 +100,7 @@ async def _cancel_task_at(at: int, scenario: Callable[[], Coroutine[Any, Any, No
 
 
 async def _take_along(task: asyncio.Task[None]) -> None:
-    """End a scenario that hangs, perhaps because it has swallowed its cancellation, before the test goes on without it."""
+    """End a scenario that hangs, perhaps because it has swallowed its cancellation, before the test goes on."""
     with anyio.CancelScope(shield=True):
         for _ in range(_LAST_CHANCES):
             task.cancel()
@@ -131,7 +131,7 @@ async def cancel_everywhere(
                     is_reached = await cancel_at(at, scenario, way)
                     await after()
             except Exception as error:
-                error.add_note(f"the scenario was cancelled at checkpoint {at}, way {way!r}")
+                error.add_note(f"while the scenario was cancelled at checkpoint {at}, way {way!r}")
                 raise
             if not is_reached:
                 break

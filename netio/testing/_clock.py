@@ -1,8 +1,8 @@
 """A clock that a test moves by hand.
 
-Moving it means: wake the sleeper that is due first, let everything come to rest, then the next one. On trio, trio itself
-knows when all tasks are blocked. anyio's answer for asyncio looks every 100 ms, in real time, so here the loop is turned
-until some turns in a row have found no task that could run.
+Moving it means: wake the sleeper that is due first, let everything come to rest, then the next one. On trio, trio
+itself knows when all tasks are blocked. anyio's answer for asyncio looks every 100 ms, in real time, so here the loop
+is turned until some turns in a row have found no task that could run.
 """
 
 from __future__ import annotations

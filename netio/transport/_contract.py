@@ -7,9 +7,9 @@ sleeps in `wait` until it has woken itself. How the bytes move is the link's bus
 * A *pulled* link reads only while a task is inside `wait`, and in that very task. That is all an HTTP/1.1 exchange
   needs, and saves a task switch for every read.
 
-A stream link is pulled, or is turned into a pushed one by `start(..., is_pumped=True)`, which runs a reader and a writer
-task; an HTTP/2 connection wants that, since any of its requests may be cancelled, and PING wants an answer while nobody
-waits. Every Link passes the kit in tests/transport/link_kit.py.
+A stream link is pulled, or is turned into a pushed one by `start(..., is_pumped=True)`, which runs a reader and a
+writer task; an HTTP/2 connection wants that, since any of its requests may be cancelled, and PING wants an answer while
+nobody waits. Every Link passes the kit in tests/transport/link_kit.py.
 """
 
 from __future__ import annotations

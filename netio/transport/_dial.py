@@ -74,9 +74,6 @@ class Dialer:
             channel = TLSChannel(self._tls_context(), origin.host.rstrip("."))
             await _shake_hands(stream, channel)
             return StreamLink(stream, self._runtime, channel)
-        except ValueError as error:
-            await close_stream(stream)
-            raise TLSError(f"TLS cannot be used with the host name {origin.host!r}: {error}") from error
         except BaseException:
             await close_stream(stream)
             raise
@@ -116,6 +113,8 @@ class Dialer:
             )
         except (OSError, UnicodeError) as error:
             raise ResolveError(f"cannot resolve {origin.host}: {words(error)}") from error
+        if not found:
+            raise ResolveError(f"cannot resolve {origin.host}: it has no address")
         return list(dict.fromkeys(str(place[4][0]) for place in found))
 
 
@@ -163,6 +162,9 @@ async def _race(addresses: Sequence[str], origin: Origin) -> ByteStream:
         raise
     if winner is not None:
         return winner
+    if len(failures) < len(addresses):
+        # On asyncio a Task.cancel() can get lost among the cancellations of anyio's own task groups (anyio#1214).
+        raise anyio.get_cancelled_exc_class()
     tried = "; ".join(f"{address}: {words(_innermost(error))}" for address, error in failures)
     raise ConnectError(f"cannot connect to {origin}: {tried}") from failures[-1][1]
 

@@ -1,10 +1,10 @@
 """Receiving without waiting: how an idle link finds out whether its peer has said or ended something meanwhile.
 
-A stream that has `receive_nowait` is asked by it. Below one of anyio's streams is a socket, and since those streams read
-only while a task is inside `receive`, the socket may be read behind their back while none is. Yet on asyncio and uvloop
-anyio's protocol object may have been given more than it was asked for, and then keeps it in a queue: uvloop reads on at
-once when a read has filled its buffer, `SocketStream.from_socket` begins to read before anybody asks, and a receive may
-be cancelled while bytes arrive. There is no public way to see that queue.
+A stream that has `receive_nowait` is asked by it. Below one of anyio's streams is a socket, and since those streams
+read only while a task is inside `receive`, the socket may be read behind their back while none is. Yet on asyncio and
+uvloop anyio's protocol object may have been given more than it was asked for, and then keeps it in a queue: uvloop
+reads on at once when a read has filled its buffer, `SocketStream.from_socket` begins to read before anybody asks, and a
+receive may be cancelled while bytes arrive. There is no public way to see that queue.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ synchronous, idempotent, may come before the sleep, and carries no data: the wok
 own affairs. So a spurious wake is harmless and a wake is never lost together with what it announced.
 
 Background tasks (dials, readers and writers of HTTP/2 connections, uploads, the timer) belong to the pool, not to the
-request that started them: plain tasks on asyncio, system tasks on trio. Each runs inside a cancel scope of its own and is
-ended through it. So, on both loops, a task that is cancelled before its first step still runs up to its first checkpoint,
-and its cleanup with it (a bare asyncio task would never begin). `Runtime.aclose` ends and awaits them all.
+request that started them: plain tasks on asyncio, system tasks on trio. Each runs inside a cancel scope of its own and
+is ended through it. So, on both loops, a task that is cancelled before its first step still runs up to its first
+checkpoint, and its cleanup with it (a bare asyncio task would never begin). `Runtime.aclose` ends and awaits them all.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Background:
         """Ask the task to end at its next checkpoint."""
         self.scope.cancel()
 
-    async def run(self, function: Callable[[Unpack[Ts]], Awaitable[None]], arguments: tuple[Unpack[Ts]]) -> None:
+    async def run(self, function: Callable[[Unpack[Ts]], Awaitable[None]], arguments: tuple[*Ts]) -> None:
         try:
             with self.scope:
                 await function(*arguments)
@@ -95,9 +95,11 @@ class Runtime(ABC):
         """Call a function on the loop, from anywhere: another thread, a finalizer. Does nothing on a dead loop."""
 
     @abstractmethod
-    def _start(self, task: Background, function: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]) -> None: ...
+    def _start(
+        self, task: Background, function: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]
+    ) -> None: ...
 
-    def spawn(self, function: Callable[[Unpack[Ts]], Awaitable[None]], *arguments: Unpack[Ts]) -> Background:
+    def spawn(self, function: Callable[[Unpack[Ts]], Awaitable[None]], *arguments: *Ts) -> Background:
         """Run a function in the background, in a copy of the caller's context."""
         task = Background(getattr(function, "__qualname__", repr(function)))
         self._tasks.add(task)
@@ -168,11 +170,15 @@ class AsyncioRuntime(Runtime):
         return asyncio._get_running_loop() is self._loop
 
     def soon(self, function: Callable[[], object]) -> None:
-        if not self._loop.is_closed():
+        try:
             self._loop.call_soon_threadsafe(function)
+        except RuntimeError:  # the loop is closed, perhaps since a moment ago
+            return
 
     def _start(self, task: Background, function: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]) -> None:
-        running = self._loop.create_task(self._run(task, function, arguments))
+        # Not by the loop's factory: an eager one would run the first step inside of `spawn`, whose callers are in the
+        # middle of something.
+        running = asyncio.Task(self._run(task, function, arguments), loop=self._loop)
         self._references.add(running)
         running.add_done_callback(self._references.discard)
 
@@ -185,5 +191,3 @@ def current_runtime() -> Runtime:
         if is_inside_trio():
             return TrioRuntime()
     return AsyncioRuntime()
-
-

@@ -1,10 +1,10 @@
 """A Link over any anyio ByteStream, on any event loop: sockets of anyio, tunnels, in-memory networks.
 
-Pulled (HTTP/1.1): the task inside `wait` sends what is queued, then receives and feeds, until it is woken. Waking a task
-that is blocked in the stream cancels the one deadline-less scope it has open; a wake that its own feeding causes only
-sets a flag. It sends only what fits into any socket buffer. If there is more, or something is written while it receives
-already, a writer task of the runtime sends until nothing is left: so a peer that answers without reading the request is
-heard, and waking whoever waits for an upload never leaves half of it on the wire.
+Pulled (HTTP/1.1): the task inside `wait` sends what is queued, then receives and feeds, until it is woken. Waking a
+task that is blocked in the stream cancels the one deadline-less scope it has open; a wake that its own feeding causes
+only sets a flag. It sends only what fits into any socket buffer. If there is more, or something is written while it
+receives already, a writer task of the runtime sends until nothing is left: so a peer that answers without reading the
+request is heard, and waking whoever waits for an upload never leaves half of it on the wire.
 
 Pumped (HTTP/2): a reader and a writer task of the runtime move the bytes, and tasks only ever park.
 

@@ -1,8 +1,8 @@
 """TLS as a thin layer over ssl.MemoryBIO: bytes in, bytes out, the same on every loop and inside another TLS.
 
 asyncio's own TLS keeps a buffer of 256 KiB per connection and anyio's decrypts one record per receive; this one needs
-50 KiB, and decrypts everything that has come in one go. It does no I/O: whoever moves the bytes asks `take()` what is to
-be sent after every call.
+50 KiB, and decrypts everything that has come in one go. It does no I/O: whoever moves the bytes asks `take()` what is
+to be sent after every call.
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from netio.errors import CertificateError, ConnectionLost, ProtocolError, Reques
 
 READ_SIZE = 65_536  # plaintext a read; records are at most 16 KiB, several are joined by OpenSSL only up to one record
 
+_CONTENT_TYPES = range(20, 25)  # what a record may begin with (RFC 8446 section 5.1)
+
 
 class TLSChannel:
-    """The client end of one TLS connection."""
+    """The client end of one TLS connection. Raises `TLSError` for a host name that cannot be in a certificate."""
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "failure", "is_ended")
+    __slots__ = ("_has_answered", "_incoming", "_object", "_outgoing", "failure", "is_ended")
 
     def __init__(self, context: ssl.SSLContext, server_hostname: str) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        try:
+            self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        except (ValueError, TypeError) as error:  # TypeError for a NUL
+            raise TLSError(f"TLS cannot be used with the host name {server_hostname!r}: {error}") from error
+        self._has_answered = False
         self.is_ended = False
         """The peer has sent close_notify: what it had to say is complete."""
         self.failure: RequestError | None = None
@@ -48,15 +54,18 @@ class TLSChannel:
     def handshake(self, received: bytes = b"") -> bool:
         """Go on with the handshake; return whether it is done. Raises `TLSError` or `CertificateError`."""
         if received:
+            if not self._has_answered and received[0] not in _CONTENT_TYPES:
+                raise TLSError(
+                    f"the server does not speak TLS on this port, it says {received[:24]!r}; was http:// meant?"
+                )
+            self._has_answered = True
             self._incoming.write(received)
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
-            raise handshake_error(error) from error
-        except ValueError as error:  # the context refuses the name: "server_hostname cannot be an empty string ..."
-            raise TLSError(f"TLS cannot be used with this host name: {error}") from error
+            raise _handshake_error(error) from error
         return True
 
     def decrypt(self, received: bytes) -> bytes:
@@ -103,16 +112,16 @@ def _reason(error: ssl.SSLError) -> str:
     return (error.reason or str(error) or type(error).__name__).replace("_", " ").lower()
 
 
-def handshake_error(error: ssl.SSLError) -> RequestError:
+def _handshake_error(error: ssl.SSLError) -> RequestError:
     """Translate what a handshake raises into words for people."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return CertificateError(f"the certificate was not accepted: {error.verify_message or _reason(error)}")
-    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"):
-        return TLSError(f"the server does not speak TLS on this port ({_reason(error)}); was http:// meant?")
     return TLSError(f"the TLS handshake failed: {_reason(error)}")
 
 
 def _stream_error(error: ssl.SSLError) -> RequestError:
+    if error.reason == "PROTOCOL_IS_SHUTDOWN":
+        return ConnectionLost("the TLS connection is closed")
     if isinstance(error, ssl.SSLEOFError):
         return ConnectionLost("the server closed the TLS connection without saying so")
     if error.reason and ("ALERT" in error.reason):
@@ -130,14 +139,13 @@ def tls_context(verify: bool | str, alpn: tuple[str, ...]) -> ssl.SSLContext:
 
     if isinstance(verify, str):
         is_folder = os.path.isdir(verify)
-        context = ssl.create_default_context(
-            cafile=None if is_folder else verify, capath=verify if is_folder else None
-        )
+        context = ssl.create_default_context(cafile=None if is_folder else verify, capath=verify if is_folder else None)
     else:
         context = ssl.create_default_context()
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # HTTP has no use for it, HTTP/2 forbids it (RFC 9113 section 9.2.1)
     context.set_alpn_protocols(list(alpn))
     return context

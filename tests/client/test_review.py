@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -12,13 +13,19 @@ import h2.events
 import pytest
 
 import netio
-from netio.testing import FakeClock, MemoryStream, cancel_at, ways_to_cancel
+from netio.testing import FakeClock, MemoryNetwork, MemoryStream, cancel_at, ways_to_cancel
 from tests.client.conftest import House, Version, make_house
-from tests.peers import Http1Peer, Http2Peer, Http2Side
+from tests.peers import Http2Peer, Http2Side
 
 pytestmark = pytest.mark.anyio
 
 NO_LIMITS = netio.Timeouts(total=None, pool=None, connect=None, read=None, write=None)
+
+
+def only_connection(house: House) -> Any:
+    assert house.session._pool is not None
+    (connection,) = house.session._pool._ledger._members
+    return connection
 
 
 def goaway(last_id: int) -> bytes:
@@ -119,16 +126,57 @@ async def test_h2_20_a_place_that_is_handed_over_as_goaway_comes_takes_nobody_el
             group.start_soon(get, "queued", "/")
             await house.settle()
             assert (sorted(side.paths), house.session.stats().queued) == ([3, 5], 1)
-            # In one read: the answer that gives a place to the one in the queue, and the end of all places.
+            # In two reads of one loop turn: the answer that gives a place to the one in the queue, and GOAWAY.
             side.respond(5, 200, b"short")
             side.send_body(5)
-            await side.stream.send(side.h2.data_to_send() + goaway(5))
+            connection = only_connection(house)
+            connection.feed(side.h2.data_to_send())
+            connection.feed(goaway(5))
             await house.settle()
             side.respond(3, 200, b"long")
             side.send_body(3)
             await side.flush()
         assert contents == {"short": b"short", "long": b"long", "queued": b"hello"}
         assert house.session.stats().created == 2
+
+
+async def test_h2_20_a_request_whose_answer_had_begun_is_not_sent_twice_for_a_goaway_that_denies_it() -> None:
+    async with make_house("HTTP/2") as house:
+        peer: Http2Peer = house.peer
+        caught: list[netio.ConnectionLost] = []
+
+        async def post() -> None:
+            with pytest.raises(netio.ConnectionLost) as info:
+                await house.session.post("/drip", content=b"x")
+            caught.append(info.value)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(post)
+            await house.settle()
+            await peer.live[0].stream.send(goaway(0))
+        assert [(error.sent, error.phase) for error in caught] == [(True, "body")]
+        assert peer.requests == ["/drip"]
+
+
+async def test_h1_16_a_connection_whose_peer_answered_without_taking_the_request_is_not_used_again() -> None:
+    async with MemoryNetwork(capacity=10_000) as network:
+        connections = 0
+
+        async def serve(stream: MemoryStream) -> None:
+            nonlocal connections
+            connections += 1
+            await stream.receive()
+            await stream.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+            await anyio.sleep_forever()
+
+        network.listen("early.test", 80, serve)
+        async with netio.Session(connect=network.connect, http2=False, clock=FakeClock()) as session:
+            with anyio.fail_after(5):
+                for _ in range(2):
+                    response = await session.post("http://early.test/", content=b"x" * 40_000)
+                    assert response.status_code == 413
+                    await anyio.wait_all_tasks_blocked()
+        assert connections == 2
 
 
 # ---------------------------------------------------------------------- closing
@@ -138,25 +186,41 @@ async def test_pool_06_a_request_that_got_a_connection_just_before_the_session_w
     version: Version,
 ) -> None:
     async with make_house(version, limits=netio.Limits(connections=1), max_streams=1) as house:
-        await house.session.get("/")
+        gate = anyio.Event()
         errors: list[netio.SessionClosed] = []
+
+        async def serve(stream: MemoryStream) -> None:
+            await stream.receive()
+            await gate.wait()
+            await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await stream.receive()
+
+        async def last() -> None:
+            await house.session.get("/hang")
+            await house.session.aclose()
 
         async def queued() -> None:
             with pytest.raises(netio.SessionClosed) as caught:
                 await house.session.get("/", timeout=None)
             errors.append(caught.value)
 
-        async def last() -> None:
+        if version == "HTTP/1.1":
+            house.network.listen("peer.test", 80, serve)
+        else:
             await house.session.get("/")
-            await house.session.aclose()
-
-        for way in range(4):
-            async with anyio.create_task_group() as group:
-                group.start_soon(last)
-                for _ in range(way):
-                    await anyio.lowlevel.checkpoint()
-                group.start_soon(queued)
-        assert [error.sent for error in errors] == [False] * 4
+        async with anyio.create_task_group() as group:
+            group.start_soon(last)
+            await house.settle()
+            group.start_soon(queued)
+            await house.settle()
+            assert house.session.stats().queued == 1
+            gate.set()
+            if version == "HTTP/2":
+                house.peer.live[0].respond(3, 200, b"ok")
+                house.peer.live[0].send_body(3)
+                await house.peer.live[0].flush()
+        # By HTTP/2 both are woken by the same frame, and on trio either may come first.
+        assert [error.sent for error in errors] in ([[False]] if version == "HTTP/1.1" else [[False], [True]])
 
 
 async def test_pool_06_a_policy_that_goes_on_after_the_session_was_closed_opens_no_connection(version: Version) -> None:
@@ -211,7 +275,7 @@ class AnswersAtOnce(Http2Side):
     """Sends the head as soon as the request begins, and the rest when it is told to."""
 
     def on(self, event: h2.events.Event) -> None:
-        if isinstance(event, h2.events.RequestReceived) and dict(event.headers)[":path"] == "/at-once":
+        if isinstance(event, h2.events.RequestReceived) and (":path", "/at-once") in event.headers:  # type: ignore[comparison-overlap]
             self.paths[event.stream_id] = "/at-once"
             self.h2.send_headers(event.stream_id, [(":status", "200")])
         else:
@@ -272,7 +336,7 @@ async def test_pool_10_a_body_that_is_cancelled_from_inside_fails_its_request(
 ) -> None:
     """On asyncio whoever awaits a task that was cancelled gets CancelledError without being cancelled."""
     if anyio_backend_name != "asyncio":
-        return
+        pytest.skip("on trio a task is cancelled from outside, or not at all")
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"x"
@@ -283,14 +347,14 @@ async def test_pool_10_a_body_that_is_cancelled_from_inside_fails_its_request(
             await house.session.post("/echo", content=chunks(), timeout=None)
         assert (caught.value.sent, caught.value.phase) == (True, "send")
         await house.settle()
-        house.assert_clean()
+        await house.assert_clean()
 
 
 async def test_pool_10_a_connect_hook_that_is_cancelled_from_inside_is_a_connect_error(
     version: Version, anyio_backend_name: str
 ) -> None:
     if anyio_backend_name != "asyncio":
-        return
+        pytest.skip("on trio a task is cancelled from outside, or not at all")
 
     async def connect(host: str, port: int) -> MemoryStream:
         raise asyncio.CancelledError
@@ -440,17 +504,16 @@ async def test_h2_17_the_credit_of_a_streamed_response_whose_request_is_cancelle
             async with house.session.stream("GET", "/bytes/60000"):
                 pass
 
-        def window() -> int:
-            (connection,) = house.session._pool._ledger._members  # type: ignore[union-attr]
-            return connection._engine._h2._inbound_flow_control_window_manager.current_window_size  # type: ignore[attr-defined,no-any-return]
+        def owed() -> int:
+            window = only_connection(house)._engine._h2._inbound_flow_control_window_manager
+            return int(window.max_window_size - window.current_window_size - window._bytes_processed)
 
-        before = window()
         for way in ways_to_cancel():
             for at in range(1, 5):
                 for _ in range(5):
                     await cancel_at(at, scenario, way)
                     await house.settle()
-        assert before - window() < 60_000 * 5
+        assert owed() == 0
 
 
 # ---------------------------------------------------------------------- batches
@@ -507,16 +570,15 @@ async def test_a_batch_whose_session_is_closed_does_not_pretend_to_be_complete(v
         seen = [await anext(outcomes)]
         await house.session.aclose()
         with anyio.fail_after(5), pytest.raises(netio.SessionClosed):
-            async for outcome in outcomes:
-                seen.append(outcome)
-        assert len(seen) < 20
+            seen += [outcome async for outcome in outcomes]
+        assert len(seen) == 1
 
 
 async def test_a_batch_goes_on_after_a_request_that_was_cancelled_from_inside(
     version: Version, anyio_backend_name: str
 ) -> None:
     if anyio_backend_name != "asyncio":
-        return
+        pytest.skip("on trio a task is cancelled from outside, or not at all")
 
     async def handler(request: netio.Request) -> netio.Response:
         if request.url.path == "/1":

@@ -1,7 +1,7 @@
 """The service that the pages talk to: a few books at https://api.example.com.
 
-A real server (hypercorn, TLS, HTTP/1.1 and HTTP/2) on a free port of loopback, in a thread. The pages show ordinary URLs;
-`Service.connect` is what leads them here instead of into the internet.
+A real server (hypercorn, TLS, HTTP/1.1 and HTTP/2) on a free port of loopback, in a thread. The pages show ordinary
+URLs; `Service.connect` is what leads them here instead of into the internet.
 
 | request                | answer                                                                            |
 |------------------------|-----------------------------------------------------------------------------------|
@@ -168,7 +168,7 @@ def _config(listener: socket.socket, authority: trustme.CA) -> Config:
     class BookConfig(Config):
         """Takes the TLS context as it is, so that no key is written to a file."""
 
-        ssl_enabled = True  # type: ignore[assignment]
+        ssl_enabled = True
 
         def create_ssl_context(self) -> ssl.SSLContext:
             return context

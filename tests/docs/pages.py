@@ -44,7 +44,7 @@ class Block:
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.page.relative_to(PROJECT)}:{self.line}"
+        return f"{_shown(self.page)}:{self.line}"
 
     def compiled(self) -> CodeType:
         """Compile it with the lines of the page, so that a traceback points there."""
@@ -66,8 +66,8 @@ class Page:
     """A page, and what stands on it."""
 
     path: Path
-    text: str = field(init=False)
-    blocks: list[Block] = field(init=False)
+    text: str = field(init=False, repr=False)
+    blocks: list[Block] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.text = self.path.read_text()
@@ -79,6 +79,13 @@ class Page:
             marked = _NOT_RUN.search(before)
             line = self.text.count("\n", 0, found.start("text")) + 1
             yield Block(self.path, found["kind"], line, found["text"], marked[1] if marked else "")
+
+    def __str__(self) -> str:
+        return _shown(self.path)
+
+    @property
+    def has_code(self) -> bool:
+        return any(block.kind == "python" and not block.reason for block in self.blocks)
 
     @property
     def prose(self) -> str:
@@ -108,6 +115,10 @@ class Page:
             elif block.kind == "python" and not block.reason:
                 runs.append(Run(block, await _run_block(block, namespace)))
         return runs
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.name
 
 
 async def _run_block(block: Block, namespace: dict[str, Any]) -> str:

@@ -233,6 +233,17 @@ def test_pool_06_waiter_that_was_served_before_the_end_may_leave_after_it() -> N
     assert len(world.ledger) == 0
 
 
+def test_pool_06_connection_that_was_running_dry_is_forgotten_with_the_others() -> None:
+    world = http2(connections=1)
+    tickets = [world.ask(A), world.ask(A)]
+    connection = world.answer(http2=True)
+    world.ask(B)
+    world.finish(tickets[0])
+    assert world.ledger._running_dry is not None
+    assert world.ledger.shut(SessionClosed("closed")) == [connection]
+    assert world.ledger._running_dry is None
+
+
 def test_stats_say_how_the_pool_stands() -> None:
     world = http1(connections=3)
     tickets = [world.ask(A) for _ in range(5)]

@@ -16,6 +16,7 @@ from netio.transport import Dial, Dialer, Link, Runtime
 from netio.url import Origin
 
 HOST = "example.test"
+OTHER_HOST = "two.test"
 SMALL_BUFFER = 16_384
 Pair = Callable[[], Awaitable[tuple[ByteStream, ByteStream]]]
 
@@ -28,7 +29,7 @@ def authority() -> trustme.CA:
 @cache
 def server_context(*protocols: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority().issue_cert(HOST, "127.0.0.1").configure_cert(context)
+    authority().issue_cert(HOST, OTHER_HOST).configure_cert(context)
     if protocols:
         context.set_alpn_protocols(list(protocols))
     return context

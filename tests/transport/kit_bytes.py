@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from tests.transport.kit_tools import PLENTY, Make, opened, pattern, read_exactly, read_to_end, turn
+from tests.transport.kit_tools import PLENTY, Make, eventually, opened, pattern, read_exactly, read_to_end, turn
 
 CUTS = (1, 1, 2, 3, 5, 8, 13, 1_000, 1, 16_384, 16_385, 7, 40_000)
 
@@ -53,7 +53,7 @@ async def check_exchange_after_exchange(make: Make, *, is_pumped: bool) -> None:
 
 
 async def check_both_directions_move_though_neither_end_reads_first(make: Make, *, is_pumped: bool) -> None:
-    """The peer reads only once everything of its own is gone: a link that first sends and then receives stands still."""
+    """The peer reads only once all of its own is gone: a link that first sends and then receives stands still."""
     data = pattern(PLENTY)
 
     async def talk() -> None:
@@ -145,8 +145,7 @@ async def check_an_answer_is_delivered_though_nobody_reads_the_request(make: Mak
         group.start_soon(ends.until_received, b"too large")
         await turn()
         await ends.peer.send(b"too large")
-        while ends.recorder.received != b"too large":
-            await anyio.sleep(0.001)
+        await eventually(lambda: ends.recorder.received == b"too large")
         ends.link.abort()
 
 

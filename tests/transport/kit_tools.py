@@ -1,12 +1,15 @@
 """What the checks of the contract kit share: a receiver that writes everything down, and a peer's ways to end.
 
-Nothing here knows which Link it is. A check gets `make`, which returns a link that was not started and the far end as an
-anyio ByteStream. Under TLS the far end is a stream with a `transport_stream` below it, whose `send_eof` says close_notify.
+Nothing here knows which Link it is. A check gets `make`, which returns a link that was not started and the far end as
+an anyio ByteStream. Under TLS the far end is a stream with a `transport_stream` below it, whose `send_eof` says
+close_notify.
 """
 
 from __future__ import annotations
 
+import os
 import socket
+import stat
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -137,8 +140,20 @@ async def read_to_end(peer: ByteStream) -> bytes:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Let the loop turn until a condition has come true that needs no task to wait on the link."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110
         await anyio.sleep(0.001)
+
+
+def open_sockets() -> int:
+    """Count the sockets of this process."""
+    return sum(map(_is_socket, range(512)))
+
+
+def _is_socket(descriptor: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
 async def turn() -> None:

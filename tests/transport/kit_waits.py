@@ -8,7 +8,7 @@ import anyio
 
 from netio.errors import ConnectionLost
 from netio.transport import HIGH_WATER
-from tests.transport.kit_tools import PLENTY, Ends, Make, opened, pattern, read_exactly, reset, turn
+from tests.transport.kit_tools import PLENTY, Ends, Make, eventually, opened, pattern, read_exactly, reset, turn
 
 
 class Call:
@@ -26,8 +26,7 @@ class Call:
         self.is_over = True
 
     async def over(self) -> None:
-        while not self.is_over:
-            await anyio.sleep(0.001)
+        await eventually(lambda: self.is_over)
 
 
 async def check_wait_is_woken_by_what_is_fed(make: Make, *, is_pumped: bool) -> None:
@@ -63,8 +62,7 @@ async def check_wait_goes_on_until_it_is_woken_whatever_arrives(make: Make, *, i
         call = Call(ends, ends.link.wait)
         group.start_soon(call.run)
         await ends.peer.send(b"not what it waits for")
-        while not ends.recorder.received:
-            await anyio.sleep(0.001)
+        await eventually(lambda: ends.recorder.received != b"")
         await turn()
         assert call.is_over is False
         call.waiter.wake()
@@ -148,8 +146,7 @@ async def check_drain_waits_for_a_peer_that_does_not_read(make: Make, *, is_pump
         assert ends.link.has_unsent is True
         assert await read_exactly(ends.peer, len(data)) == data
         await call.over()
-        while ends.link.has_unsent:
-            await anyio.sleep(0.001)
+        await eventually(lambda: not ends.link.has_unsent)
 
 
 async def check_drain_is_released_by_its_waiter(make: Make, *, is_pumped: bool) -> None:

@@ -4,10 +4,10 @@
     async def test_my_link(check: Check) -> None:
         await check(make, is_pumped=False)
 
-`make` is `async () -> (link, peer)`: a link that was not started, and the far end as an anyio ByteStream in the hands of
-the check. Buffers between the two hold much less than half a megabyte. Under TLS, `peer.transport_stream` is the stream below
-it, and `peer.send_eof()` sends close_notify and nothing else. A connection in memory has `reset()`. `aclose` is to give up
-within a second, so that the whole kit does not take long.
+`make` is `async () -> (link, peer)`: a link that was not started, and the far end as an anyio ByteStream in the hands
+of the check. Buffers between the two hold much less than half a megabyte. Under TLS, `peer.transport_stream` is the
+stream below it, and `peer.send_eof()` sends close_notify and nothing else. A connection in memory has `reset()`.
+`aclose` is to give up within a second, so that the whole kit does not take long.
 """
 
 from __future__ import annotations

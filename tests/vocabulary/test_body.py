@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netio.body import NO_BODY, BytesBody, IteratorBody, RequestBody, encode_body
+from netio.body import NO_BODY, BytesBody, IteratorBody, RequestBody, encode_body, measured
 from netio.errors import InvalidRequest, RequestBodyError
 
 pytestmark = pytest.mark.anyio
@@ -342,6 +342,31 @@ async def test_async_generator_is_closed_with_the_body_that_was_not_read_to_its_
 async def test_empty_iterator_is_an_empty_body() -> None:
     assert await read(encode_body(content=[])) == []
     assert encode_body(content=[]).length is None
+
+
+@pytest.mark.parametrize(
+    "chunks", [[], [b""], [b"abc"], [b"a", b"bc"], [b"abc", b""], [b"", b"a", b"", b"bc", b"", b""]]
+)
+async def test_req_04_body_of_the_declared_length_passes_whole(chunks: list[bytes]) -> None:
+    length = sum(map(len, chunks))
+    assert b"".join([chunk async for chunk in measured(IteratorBody(chunks).chunks(), length)]) == b"".join(chunks)
+
+
+@pytest.mark.parametrize(("length", "sent"), [(0, b""), (1, b""), (2, b"a"), (3, b"a")])
+async def test_req_04_longer_body_fails_before_the_declared_length_is_complete(length: int, sent: bytes) -> None:
+    chunks = measured(IteratorBody([b"a", b"bc", b"d"]).chunks(), length)
+    passed = b""
+    with pytest.raises(RequestBodyError, match="longer than its declared length"):
+        async for chunk in chunks:
+            passed += chunk
+    assert passed == sent
+
+
+async def test_req_04_shorter_body_fails_at_its_end() -> None:
+    chunks = measured(IteratorBody([b"a", b"bc"]).chunks(), 5)
+    assert [await anext(chunks), await anext(chunks)] == [b"a", b"bc"]
+    with pytest.raises(RequestBodyError, match="shorter than its declared length, by 2 bytes"):
+        await anext(chunks)
 
 
 def test_bytes_body_has_the_type_it_is_given() -> None:

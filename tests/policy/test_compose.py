@@ -1,0 +1,89 @@
+"""Policies around a send: the first one listed is the outermost."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from netio.message import Policy, Request, Response, Send
+from netio.policy import compose
+
+pytestmark = pytest.mark.anyio
+
+REQUEST = Request("GET", "http://example.org/")
+
+
+class Trace:
+    """A policy that writes down when it is passed, and may answer by itself."""
+
+    def __init__(self, name: str, log: list[str], *, answers: bool = False) -> None:
+        self.name = name
+        self.log = log
+        self.answers = answers
+
+    async def __call__(self, request: Request, send: Send) -> Response:
+        self.log.append(f"{self.name} down")
+        if self.answers:
+            return Response(299, request=request)
+        response = await send(request.replace(headers=[*request.headers.fields, ("passed", self.name)]))
+        self.log.append(f"{self.name} up")
+        return response
+
+
+async def answer(request: Request) -> Response:
+    return Response(200, request=request)
+
+
+async def test_first_policy_is_the_outermost() -> None:
+    log: list[str] = []
+    send = compose([Trace("a", log), Trace("b", log), Trace("c", log)], answer)
+    response = await send(REQUEST)
+    assert log == ["a down", "b down", "c down", "c up", "b up", "a up"]
+    assert response.request.headers.get_list("passed") == ["a", "b", "c"]
+
+
+async def test_policy_may_answer_by_itself() -> None:
+    log: list[str] = []
+    response = await compose([Trace("a", log), Trace("b", log, answers=True), Trace("c", log)], answer)(REQUEST)
+    assert (response.status_code, log) == (299, ["a down", "b down", "a up"])
+
+
+async def test_request_is_not_changed_by_a_policy_that_passes_on_a_copy() -> None:
+    await compose([Trace("a", [])], answer)(REQUEST)
+    assert REQUEST.headers.fields == ()
+
+
+async def test_policies_are_composed_once_and_for_all() -> None:
+    log: list[str] = []
+    policies: list[Policy] = [Trace("a", log)]
+    send = compose(policies, answer)
+    policies.append(Trace("b", log))
+    await send(REQUEST)
+    await send(REQUEST)
+    assert log == ["a down", "a up", "a down", "a up"]
+
+
+def test_no_policy_is_no_cost() -> None:
+    assert compose([], answer) is answer
+
+
+async def test_function_is_a_policy_and_gets_no_extra_frame() -> None:
+    async def through(request: Request, send: Send) -> Response:
+        return await send(request)
+
+    send: Any = compose([through], answer)
+    assert isinstance(send, partial)
+    assert (send.func, send.keywords) == (through, {"send": answer})
+    assert (await send(REQUEST)).status_code == 200
+
+
+async def test_error_passes_through_all_policies() -> None:
+    async def fail(request: Request) -> Response:
+        raise KeyError("mine")
+
+    log: list[str] = []
+    with pytest.raises(KeyError, match="mine"):
+        await compose([Trace("a", log), Trace("b", log)], fail)(REQUEST)
+    assert log == ["a down", "b down"]
