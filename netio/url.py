@@ -19,8 +19,9 @@ import yarl
 
 from netio.errors import InvalidURL
 
-Primitive = str | int | float | bool | None
-Params = Mapping[str, Primitive | Iterable[Primitive]] | Iterable[tuple[str, Primitive]]
+# Values are str, int, float, bool, None, or an iterable of them. Not spelled out: type checkers give a mixed dict literal
+# the type dict[str, object], and would refuse what is meant. `text_pairs` looks at them when they come.
+Params = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _AUTHORITY = re.compile(r"(?:[^:/?#]+:)?//([^/?#]*)").match  # RFC 3986 appendix B

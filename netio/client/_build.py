@@ -25,15 +25,16 @@ class RequestOptions(TypedDict, total=False):
     timeout: TimeoutInput
 
 
+_OPTIONS = frozenset(RequestOptions.__annotations__)
+
+
 def as_timeouts(timeout: TimeoutInput, default: Timeouts) -> Timeouts:
     """A number is the total in seconds, with the other limits as they are; None is no limit at all."""
     if timeout is None:
         return Timeouts(total=None, pool=None, connect=None, read=None, write=None)
     if isinstance(timeout, Timeouts):
         return timeout
-    return Timeouts(
-        total=timeout, pool=default.pool, connect=default.connect, read=default.read, write=default.write
-    )
+    return Timeouts(total=timeout, pool=default.pool, connect=default.connect, read=default.read, write=default.write)
 
 
 class RequestBuilder:
@@ -49,6 +50,9 @@ class RequestBuilder:
 
     def build(self, method: str, url: str | URL, options: RequestOptions) -> Request:
         """Return a request; raise `InvalidURL` or `InvalidRequest` for what cannot become one."""
+        if unknown := options.keys() - _OPTIONS:
+            known = ", ".join(sorted(_OPTIONS))
+            raise TypeError(f"a request has no option {', '.join(sorted(unknown))}; it has {known}")
         timeouts = as_timeouts(options["timeout"], self.timeouts) if "timeout" in options else self.timeouts
         return Request(
             method.upper() if isinstance(method, str) else method,

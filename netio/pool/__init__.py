@@ -1,6 +1,7 @@
 """Which connection a request goes to: the ledger decides, the pool does."""
 
-from netio.pool._ledger import Ledger, PoolStats, Ticket
+from netio.pool._books import PoolStats, Ticket
+from netio.pool._ledger import Ledger
 from netio.pool._limits import Limits
 from netio.pool._pool import Http2Wish, Pool
 

@@ -24,19 +24,19 @@ slot) only if that makes the shares more equal. By strict order of arrival two b
 each other's connections at every request. A new connection serves first and is judged then, or two origins without one
 would take turns at dialing and never send anything.
 
-Every operation costs O(1), amortised; only `expire`, once a second or so, looks at all members.
+Every operation costs O(1), amortised; only `expire`, at a tick of the pool's timer, looks at all members.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import random
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from netio.deadline import NEVER
 from netio.errors import QueueFull
+from netio.pool._books import C, Member, PoolStats, Shelf, Ticket
 from netio.pool._limits import Limits
 from netio.url import Origin
 
@@ -48,81 +48,6 @@ SURPLUS_SECONDS = 1.0
 
 LULL_SECONDS = 0.1
 """So long an idle connection counts as in use: who sends one request after the other is to find it again."""
-
-
-class Placed(Protocol):
-    """A connection, as the ledger sees it."""
-
-    @property
-    def capacity(self) -> int: ...
-
-
-C = TypeVar("C", bound=Placed)
-
-
-class Ticket(Generic[C]):
-    """A request in the queue. Served once: with a connection, a place on which is then its own, or with an error."""
-
-    __slots__ = ("connect_seconds", "connection", "error", "origin", "wake")
-
-    def __init__(self, origin: Origin, wake: Callable[[], None], connect_seconds: float | None = None) -> None:
-        self.origin = origin
-        self.wake = wake
-        self.connect_seconds = connect_seconds
-        self.connection: C | None = None
-        self.error: Exception | None = None
-
-
-class _Member(Generic[C]):
-    __slots__ = ("connection", "expires", "idle_since", "is_retiring", "shelf", "used")
-
-    def __init__(self, connection: C, shelf: _Shelf[C], expires: float) -> None:
-        self.connection = connection
-        self.shelf = shelf
-        self.expires = expires
-        self.used = 0
-        self.is_retiring = False
-        self.idle_since: float | None = None
-
-    @property
-    def places(self) -> int:
-        return 0 if self.is_retiring else self.connection.capacity
-
-
-class _Shelf(Generic[C]):
-    __slots__ = ("dialing", "free", "multiplexes", "origin", "slots", "waiters")
-
-    def __init__(self, origin: Origin, multiplexes: bool | None) -> None:
-        self.origin = origin
-        self.multiplexes = multiplexes
-        self.slots = 0  # members and dials
-        self.dialing = 0
-        self.free: OrderedDict[_Member[C], None] = OrderedDict()  # members with a free place; the last used is last
-        self.waiters: OrderedDict[Ticket[C], None] = OrderedDict()
-
-    @property
-    def wants_dial(self) -> bool:
-        if self.multiplexes is False:
-            return len(self.waiters) > self.dialing
-        return bool(self.waiters) and not self.dialing
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PoolStats:
-    """How a pool stands: connections open now by what they do, and totals since it was made."""
-
-    active: int
-    idle: int
-    dialing: int
-    queued: int
-    created: int
-    dial_failures: int
-
-    def __str__(self) -> str:
-        return (
-            f"connections: {self.active} active, {self.idle} idle, {self.dialing} being opened; "
-            f"{self.created} created, {self.dial_failures} failed to open; {self.queued} requests queued"
-        )
 
 
 class Ledger(Generic[C]):
@@ -146,13 +71,13 @@ class Ledger(Generic[C]):
         self._dial = dial
         self._close = close
         self._multiplexes = multiplexes
-        self._shelves: dict[Origin, _Shelf[C]] = {}
-        self._members: dict[C, _Member[C]] = {}
-        self._idle: OrderedDict[_Member[C], None] = OrderedDict()  # the longest idle first
-        self._starved: OrderedDict[_Shelf[C], None] = OrderedDict()  # need a slot and have none
-        self._hungry: OrderedDict[_Shelf[C], None] = OrderedDict()  # need one more
+        self._shelves: dict[Origin, Shelf[C]] = {}
+        self._members: dict[C, Member[C]] = {}
+        self._idle: OrderedDict[Member[C], None] = OrderedDict()  # the longest idle first
+        self._starved: OrderedDict[Shelf[C], None] = OrderedDict()  # need a slot and have none
+        self._hungry: OrderedDict[Shelf[C], None] = OrderedDict()  # need one more
         self._remembered: OrderedDict[Origin, bool] = OrderedDict()
-        self._running_dry: _Member[C] | None = None  # takes no new streams, so that its slot becomes free
+        self._running_dry: Member[C] | None = None  # takes no new streams, so that its slot becomes free
         self._now = 0.0  # at the last `expire`
         self._slots = 0
         self._dialing = 0
@@ -256,7 +181,7 @@ class Ledger(Generic[C]):
         # Connections that were opened together must not all end together: the last tenth of their life is drawn.
         age = self._limits.connection_age
         expires = NEVER if age is None else now + age * (1 - 0.1 * self._random())
-        member = self._members[connection] = _Member(connection, shelf, expires)
+        member = self._members[connection] = Member(connection, shelf, expires)
         self._serve(member)
         self._place(member)
         self._settle(shelf)
@@ -314,11 +239,11 @@ class Ledger(Generic[C]):
 
     # ------------------------------------------------------------------ inside
 
-    def _shelf(self, origin: Origin) -> _Shelf[C]:
+    def _shelf(self, origin: Origin) -> Shelf[C]:
         shelf = self._shelves.get(origin)
         if shelf is None:
             known = self._remembered.get(origin)
-            shelf = _Shelf(origin, self._multiplexes(origin) if known is None else known)
+            shelf = Shelf(origin, self._multiplexes(origin) if known is None else known)
             self._shelves[origin] = shelf
         return shelf
 
@@ -328,7 +253,7 @@ class Ledger(Generic[C]):
         if len(self._remembered) > REMEMBERED_ORIGINS:
             self._remembered.popitem(last=False)
 
-    def _use(self, member: _Member[C]) -> None:
+    def _use(self, member: Member[C]) -> None:
         if not member.used:
             self._idle.pop(member, None)
             member.idle_since = None
@@ -336,7 +261,7 @@ class Ledger(Generic[C]):
         if member.used >= member.places:
             member.shelf.free.pop(member, None)
 
-    def _next_waiter(self, shelf: _Shelf[C], *, connection: C | None = None, error: Exception | None = None) -> None:
+    def _next_waiter(self, shelf: Shelf[C], *, connection: C | None = None, error: Exception | None = None) -> None:
         """Serve the oldest waiter of a shelf."""
         ticket, _ = shelf.waiters.popitem(last=False)
         self._waiting -= 1
@@ -344,7 +269,7 @@ class Ledger(Generic[C]):
         ticket.error = error
         ticket.wake()
 
-    def _place(self, member: _Member[C]) -> None:
+    def _place(self, member: Member[C]) -> None:
         """Put a member where it belongs, after anything about it has changed."""
         shelf = member.shelf
         places = member.places
@@ -365,7 +290,7 @@ class Ledger(Generic[C]):
         else:
             shelf.free.pop(member, None)
 
-    def _serve(self, member: _Member[C]) -> None:
+    def _serve(self, member: Member[C]) -> None:
         """Give the free places of a member to those who wait."""
         shelf = member.shelf
         if not shelf.waiters:
@@ -376,7 +301,7 @@ class Ledger(Generic[C]):
         if not shelf.wants_dial:
             self._hungry.pop(shelf, None)
 
-    def _is_needed_elsewhere(self, shelf: _Shelf[C]) -> bool:
+    def _is_needed_elsewhere(self, shelf: Shelf[C]) -> bool:
         """Whether the slot of an idle connection of this shelf should go to another origin."""
         if self._slots < self._limits.connections:
             return False
@@ -390,7 +315,7 @@ class Ledger(Generic[C]):
         self._hungry.move_to_end(first)  # the next time another one is compared
         return False
 
-    def _settle(self, shelf: _Shelf[C]) -> None:
+    def _settle(self, shelf: Shelf[C]) -> None:
         """Begin the dials a shelf wants, or note that it wants them; forget a shelf with nothing on it."""
         while shelf.wants_dial and self._is_below_own_limit(shelf):
             if self._slots >= self._limits.connections and not self._evict(shelf):
@@ -403,7 +328,7 @@ class Ledger(Generic[C]):
         if not shelf.slots and not shelf.waiters:
             self._shelves.pop(shelf.origin, None)
 
-    def _is_below_own_limit(self, shelf: _Shelf[C]) -> bool:
+    def _is_below_own_limit(self, shelf: Shelf[C]) -> bool:
         limit = self._limits.connections_per_origin
         return limit is None or shelf.slots < limit
 
@@ -416,24 +341,24 @@ class Ledger(Generic[C]):
                 if shelf.wants_dial and self._is_below_own_limit(shelf):
                     self._hungry[shelf] = None
 
-    def _begin_dial(self, shelf: _Shelf[C]) -> None:
+    def _begin_dial(self, shelf: Shelf[C]) -> None:
         shelf.slots += 1
         shelf.dialing += 1
         self._slots += 1
         self._dialing += 1
         self._dial(shelf.origin, next(iter(shelf.waiters)))
 
-    def _end_dial(self, origin: Origin) -> _Shelf[C]:
+    def _end_dial(self, origin: Origin) -> Shelf[C]:
         shelf = self._shelves[origin]
         shelf.dialing -= 1
         self._dialing -= 1
         return shelf
 
-    def _is_spare(self, member: _Member[C]) -> bool:
+    def _is_spare(self, member: Member[C]) -> bool:
         """Whether an idle member was idle for long enough to be closed for a shelf that has other slots."""
         return member.idle_since is not None and self._now - member.idle_since >= LULL_SECONDS
 
-    def _evict(self, shelf: _Shelf[C]) -> bool:
+    def _evict(self, shelf: Shelf[C]) -> bool:
         """Free a slot for a shelf by closing the connection that was idle for longest, if there is one to be had."""
         if not self._idle:
             return False
@@ -445,7 +370,7 @@ class Ledger(Generic[C]):
             self._shelves.pop(member.shelf.origin, None)
         return True
 
-    def _remove(self, member: _Member[C]) -> None:
+    def _remove(self, member: Member[C]) -> None:
         del self._members[member.connection]
         if self._running_dry is member:
             self._running_dry = None

@@ -26,7 +26,8 @@ from netio.errors import (
     TotalTimeout,
 )
 from netio.message import Request, Response
-from netio.pool._ledger import Ledger, PoolStats, Ticket
+from netio.pool._books import PoolStats, Ticket
+from netio.pool._ledger import Ledger
 from netio.pool._limits import Limits
 from netio.pool._timer import Timer
 from netio.protocol import Connection, Environment, Http1Connection, Http2Connection
@@ -113,9 +114,7 @@ class Pool:
             close=self._close,
             multiplexes=self._multiplexes,
         )
-        self._timer = Timer(
-            self.runtime, clock, expire=self._ledger.expire, is_idle=lambda: not len(self._ledger)
-        )
+        self._timer = Timer(self.runtime, clock, expire=self._ledger.expire, is_idle=lambda: not len(self._ledger))
         self._environment = Environment(self.runtime, clock, self._timer.watchdog)
 
     @property

@@ -24,7 +24,7 @@ _TURNS = 4  # loop turns from readable socket to woken request, on any loop
 
 
 class Timer:
-    """Calls `expire(now)` about once a second, and the watchdog as often as needed, until `is_idle()`."""
+    """Tells the watchdog and `expire` the time at every tick, until `is_idle()` and nobody waits."""
 
     def __init__(
         self, runtime: Runtime, clock: Clock, *, expire: Callable[[float], None], is_idle: Callable[[], bool]

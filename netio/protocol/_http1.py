@@ -33,9 +33,7 @@ class Http1Connection(Connection):
 
     http_version = "HTTP/1.1"
 
-    def __init__(
-        self, origin: Origin, link: Link, engine: Http1Engine, environment: Environment, owner: Owner
-    ) -> None:
+    def __init__(self, origin: Origin, link: Link, engine: Http1Engine, environment: Environment, owner: Owner) -> None:
         super().__init__(origin, link, environment, owner)
         self._engine = engine
         self._exchange: Exchange | None = None

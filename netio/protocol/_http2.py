@@ -34,9 +34,7 @@ class Http2Connection(Connection):
 
     http_version = "HTTP/2"
 
-    def __init__(
-        self, origin: Origin, link: Link, engine: Http2Engine, environment: Environment, owner: Owner
-    ) -> None:
+    def __init__(self, origin: Origin, link: Link, engine: Http2Engine, environment: Environment, owner: Owner) -> None:
         super().__init__(origin, link, environment, owner)
         self._engine = engine
         self._exchanges: dict[Message, Exchange] = {}

@@ -175,7 +175,7 @@ async def test_pool_10_what_a_body_iterator_raises_comes_out_unchanged(version: 
 async def test_a_chunk_of_the_wrong_type_is_an_error(version: Version) -> None:
     async with make_house(version) as house:
         with pytest.raises(netio.RequestBodyError, match="str"):
-            await house.session.post("/echo", content=iter(["text"]))
+            await house.session.post("/echo", content=iter(["text"]))  # type: ignore[arg-type]
         await still_works(house)
 
 
@@ -318,3 +318,35 @@ async def test_an_http1_answer_to_http2_is_a_protocol_error() -> None:
             await house.session.get("http://odd.test/", timeout=5)
         assert caught.value.request is not None
         await still_works(house)
+
+
+async def test_a_misspelt_option_is_a_type_error(version: Version) -> None:
+    async with make_house(version) as house:
+        with pytest.raises(TypeError, match="no option parms"):
+            await house.session.get("/", parms={"a": 1})  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="no option stream"):
+            house.session.stream("GET", "/", stream=True)  # type: ignore[call-arg]
+        await still_works(house)
+
+
+async def test_a_request_of_ones_own_needs_an_absolute_url(version: Version) -> None:
+    async with make_house(version) as house:
+        with pytest.raises(netio.InvalidURL, match="base_url"):
+            await house.session.send(netio.Request("GET", "/books"))
+        await still_works(house)
+
+
+@pytest.mark.parametrize("url", [None, b"http://peer.test/", 7])
+async def test_a_url_of_another_type_is_invalid(version: Version, url: object) -> None:
+    async with make_house(version) as house:
+        with pytest.raises(netio.InvalidURL, match="not"):
+            await house.session.get(url)  # type: ignore[arg-type]
+
+
+async def test_arguments_that_cannot_be_meant_are_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="list of policies"):
+        netio.Session(policies=netio.policy.Retry())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not one str"):
+        netio.Session().batch("http://peer.test/")
+    with pytest.raises(ValueError, match="http2"):
+        netio.Session(http2="yes")  # type: ignore[arg-type]

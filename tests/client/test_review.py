@@ -417,7 +417,7 @@ async def test_slow_03_the_write_limit_holds_for_a_request_without_an_upload_too
 async def test_slow_03_an_upload_after_the_head_of_the_answer_has_the_limits_of_an_upload(
     timeouts: netio.Timeouts, error: type[netio.RequestError] | None
 ) -> None:
-    clock, caught, theirs = FakeClock(), [], []  # type: ignore[var-annotated]
+    clock, caught, theirs = FakeClock(), [], []
     async with make_house("HTTP/1.1", clock=clock) as house, anyio.create_task_group() as group:
 
         async def serve(stream: MemoryStream) -> None:

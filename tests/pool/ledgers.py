@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from netio.errors import ConnectError, QueueFull
-from netio.pool._ledger import LULL_SECONDS, Ledger, Ticket, _Member, _Shelf
+from netio.pool._books import Member, Shelf, Ticket
+from netio.pool._ledger import LULL_SECONDS, Ledger
 from netio.pool._limits import Limits
 from netio.url import Origin
 
@@ -248,7 +249,7 @@ def check_invariants(ledger: Ledger[FakeConnection]) -> None:
 
 
 def _is_to_be_had(
-    member: _Member[FakeConnection], ledger: Ledger[FakeConnection], needy: list[_Shelf[FakeConnection]]
+    member: Member[FakeConnection], ledger: Ledger[FakeConnection], needy: list[Shelf[FakeConnection]]
 ) -> bool:
     """Whether the slot of an idle connection should have been given to one of those that need one."""
     if not all(shelf.slots for shelf in needy):
@@ -256,12 +257,12 @@ def _is_to_be_had(
     return member.idle_since is not None and ledger._now - member.idle_since >= LULL_SECONDS
 
 
-def _needs_dial(shelf: _Shelf[FakeConnection]) -> bool:
+def _needs_dial(shelf: Shelf[FakeConnection]) -> bool:
     """Invariant 4: whether a dial is missing."""
     if shelf.multiplexes is False:
         return shelf.dialing < len(shelf.waiters)
     return shelf.dialing == 0 and len(shelf.waiters) > 0
 
 
-def _is_below_limit(shelf: _Shelf[FakeConnection], limits: Limits) -> bool:
+def _is_below_limit(shelf: Shelf[FakeConnection], limits: Limits) -> bool:
     return limits.connections_per_origin is None or shelf.slots < limits.connections_per_origin
