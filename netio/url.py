@@ -19,8 +19,8 @@ import yarl
 
 from netio.errors import InvalidURL
 
-# Values are str, int, float, bool, None, or an iterable of them. Not spelled out: type checkers give a mixed dict literal
-# the type dict[str, object], and would refuse what is meant. `text_pairs` looks at them when they come.
+# Values are str, int, float, bool, None, or an iterable of them. Not spelled out: type checkers give a mixed dict
+# literal the type dict[str, object], and would refuse what is meant. `text_pairs` looks at them when they come.
 Params = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
