@@ -16,6 +16,9 @@ class Placed(Protocol):
     @property
     def capacity(self) -> int: ...
 
+    @property
+    def is_provisional(self) -> bool: ...
+
 
 C = TypeVar("C", bound=Placed)
 
@@ -50,13 +53,14 @@ class Member(Generic[C]):
 
 
 class Shelf(Generic[C]):
-    __slots__ = ("dialing", "free", "multiplexes", "origin", "slots", "waiters")
+    __slots__ = ("dialing", "free", "multiplexes", "origin", "provisional", "slots", "waiters")
 
     def __init__(self, origin: Origin, multiplexes: bool | None) -> None:
         self.origin = origin
         self.multiplexes = multiplexes
         self.slots = 0  # members and dials
         self.dialing = 0
+        self.provisional: set[Member[C]] = set()  # how many places they will have is not known yet
         self.free: OrderedDict[Member[C], None] = OrderedDict()  # members with a free place; the last used is last
         self.waiters: OrderedDict[Ticket[C], None] = OrderedDict()
 
@@ -64,7 +68,7 @@ class Shelf(Generic[C]):
     def wants_dial(self) -> bool:
         if self.multiplexes is False:
             return len(self.waiters) > self.dialing
-        return bool(self.waiters) and not self.dialing
+        return bool(self.waiters) and not self.dialing and not self.provisional
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,8 @@ Invariants (tests/pool/test_ledger_machine.py checks them after every step):
     one, and that one which has some is given its slot as soon as it was idle for LULL_SECONDS;
  3. a free slot means that no shelf below its own limit needs a dial;
  4. while it is unknown whether an origin multiplexes, or known that it does, one dial serves all who wait; for the
-    others a dial is under way for each waiter, as far as there are slots;
+    others a dial is under way for each waiter, as far as there are slots; a connection whose places are not known yet
+    (HTTP/2 before SETTINGS) counts like a dial;
  5. what was served to a waiter that has died is passed on.
 
 Waiters of one origin are served in the order of their arrival. Between origins the slots are shared: whoever has none
@@ -134,7 +135,7 @@ class Ledger(Generic[C]):
     def is_being_dialed(self, ticket: Ticket[C]) -> bool:
         """Whether a dial is under way that is meant for this ticket. Costs as much as there are such dials."""
         shelf = self._shelves.get(ticket.origin)
-        if shelf is None or not shelf.dialing:
+        if shelf is None or not (shelf.dialing or shelf.provisional):
             return False
         if shelf.multiplexes is not False:
             return True
@@ -153,7 +154,11 @@ class Ledger(Generic[C]):
         """The capacity of a connection has changed."""
         member = self._members.get(connection)
         if member is not None:
+            shelf = member.shelf
+            if member in shelf.provisional and not connection.is_provisional:
+                shelf.provisional.discard(member)
             self._place(member)
+            self._settle(shelf)
 
     def drop(self, connection: C) -> None:
         """Close a connection and free its slot. Does nothing if that has happened before."""
@@ -182,6 +187,8 @@ class Ledger(Generic[C]):
         age = self._limits.connection_age
         expires = NEVER if age is None else now + age * (1 - 0.1 * self._random())
         member = self._members[connection] = Member(connection, shelf, expires)
+        if connection.is_provisional:
+            shelf.provisional.add(member)
         self._serve(member)
         self._place(member)
         self._settle(shelf)
@@ -376,6 +383,7 @@ class Ledger(Generic[C]):
             self._running_dry = None
         self._idle.pop(member, None)
         member.shelf.free.pop(member, None)
+        member.shelf.provisional.discard(member)
         member.shelf.slots -= 1
         self._slots -= 1
         self._close(member.connection)

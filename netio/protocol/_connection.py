@@ -324,6 +324,11 @@ class Connection(ABC):
     def capacity(self) -> int:
         """How many exchanges it may carry at once, running ones included; 0 once it takes no new ones."""
 
+    @property
+    def is_provisional(self) -> bool:
+        """Whether the capacity is a guess, about which the peer has not spoken yet."""
+        return False
+
     @abstractmethod
     def open(self, request: Request) -> Exchange:
         """Begin an exchange and queue its first bytes. Raises `InvalidRequest` or an error with `sent=False`."""

@@ -38,9 +38,17 @@ class Http2Connection(Connection):
         super().__init__(origin, link, environment, owner)
         self._engine = engine
         self._exchanges: dict[Message, Exchange] = {}
-        self._capacity = engine.max_streams
+        self._capacity = self._told()
         link.start(self, is_pumped=True)
         self._flush()
+
+    def _told(self) -> tuple[int, bool]:
+        """What the owner has to know of a change of."""
+        return self._engine.max_streams, self._engine.has_settings
+
+    @property
+    def is_provisional(self) -> bool:
+        return not self._engine.has_settings
 
     @property
     def capacity(self) -> int:
@@ -123,8 +131,8 @@ class Http2Connection(Connection):
         for stream in streams:
             self._look_at(stream)
         self._flush()
-        if self._engine.max_streams != self._capacity:
-            self._capacity = self._engine.max_streams
+        if self._told() != self._capacity:
+            self._capacity = self._told()
             self.owner.capacity_changed(self)
 
     def _look_at(self, stream: Stream) -> None:

@@ -76,7 +76,7 @@ class Link(ABC):
         """Whether the peer has ended or broken the silence of an idle link, so that it must not be used again.
 
         Synchronous, so that nothing can happen between the answer and the first byte written. What TLS has to say to
-        itself in between (session tickets) is no such sign.
+        itself in between (session tickets) is no such sign. What is stale once stays so.
         """
 
     @abstractmethod

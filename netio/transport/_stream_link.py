@@ -341,6 +341,9 @@ class StreamLink(Link):
                     waiter = self._runtime.waiter()
                     self._drainers.append(waiter)
                     await waiter.park()
+            if self._receive_now is not None and not self._is_pumped and not self._is_receiving:
+                # A socket that is closed with bytes unread, if only session tickets, resets: what was sent gets lost.
+                self._has_news(self._receive_now)
         finally:
             self.abort()
 

@@ -261,5 +261,10 @@ class Http2Engine(ABC):
 
     @property
     @abstractmethod
+    def has_settings(self) -> bool:
+        """Whether the peer's SETTINGS have come; before, `max_streams` is a careful guess."""
+
+    @property
+    @abstractmethod
     def max_streams(self) -> int:
         """How many streams may be open at once; 0 once the connection is leaving (GOAWAY, no ids left, error)."""

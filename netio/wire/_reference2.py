@@ -31,7 +31,9 @@ from netio.wire._frames import GOAWAY_NO_ERROR, LAST_STREAM_ID, Flag, Frame, Fra
 from netio.wire._streams import ReferenceStream, StreamTable
 
 _ENCODER_TABLE = 4_096  # the default of HPACK; a peer may ask for any size (HAZARDS H2-05)
-_STREAMS_BEFORE_SETTINGS = 100  # what Go and hyper assume until the server has said how many
+# Until the server has said how many streams it allows. Go and hyper assume 100, and have to send again what a server
+# with a lower limit refuses; one request can go at once, and the others wait a round trip for the answer.
+_STREAMS_BEFORE_SETTINGS = 1
 
 
 class ReferenceHttp2(Http2Engine):
@@ -154,6 +156,10 @@ class ReferenceHttp2(Http2Engine):
     @property
     def open_streams(self) -> int:
         return len(self._table.open)
+
+    @property
+    def has_settings(self) -> bool:
+        return self._has_settings
 
     @property
     def max_streams(self) -> int:
@@ -292,7 +298,8 @@ class ReferenceHttp2(Http2Engine):
             message = (
                 f"the server ended the connection before it came to this request (GOAWAY, {_name_of(code)}{debug})"
             )
-            self._table.end(stream, ConnectionLost(message, sent=False))
+            is_answered = stream.head is not None or bool(stream.informational)
+            self._table.end(stream, ConnectionLost(message, sent=is_answered))
 
     def _on_settings(self, event: events.RemoteSettingsChanged) -> None:
         self._has_settings = True

@@ -224,3 +224,24 @@ async def test_h2_19_unread_responses_leave_room_for_others() -> None:
             await response.aclose()
         await house.settle()
         await house.assert_clean(connections=1)
+
+
+async def test_h2_11_a_low_stream_limit_is_kept_from_the_first_request_on() -> None:
+    """A hundred requests at once on no connection at all, to a server that refuses more than ten streams."""
+    async with make_house("HTTP/2", max_streams=10, limits=netio.Limits(connections=3)) as house:
+        contents = []
+        most = 0
+
+        async def one(number: int) -> None:
+            nonlocal most
+            response = await house.session.get(f"/bytes/{number}")
+            most = max(most, *(len(side.paths) for side in house.peer.live))
+            contents.append(response.content)
+
+        async with anyio.create_task_group() as group:
+            for number in range(100):
+                group.start_soon(one, number)
+        assert sorted(contents) == sorted(pattern(number) for number in range(100))
+        assert most <= 10
+        assert house.session.stats().created <= 3
+        await house.assert_clean()

@@ -25,6 +25,7 @@ class FakeConnection:
         self.multiplexes = multiplexes
         self.held = 0
         self.is_closed = False
+        self.is_provisional = False
 
     def __repr__(self) -> str:
         return f"<{self.origin.host} {self.held} of {self.capacity}{' closed' if self.is_closed else ''}>"
@@ -144,13 +145,21 @@ class World:
         self._being_dropped = None
         assert connection.is_closed
 
-    def answer(self, *, http2: bool = False, capacity: int | None = None, dial: Dial | None = None) -> FakeConnection:
+    def answer(
+        self,
+        *,
+        http2: bool = False,
+        capacity: int | None = None,
+        dial: Dial | None = None,
+        is_provisional: bool = False,
+    ) -> FakeConnection:
         """Let a dial, the oldest one unless told, become a connection."""
         dial = dial or self.dials[0]
         self.dials.remove(dial)
         if capacity is None:
             capacity = 100 if http2 else 1
         connection = FakeConnection(dial.origin, capacity, multiplexes=http2)
+        connection.is_provisional = is_provisional
         self.connections.append(connection)
         self.ledger.dialed(dial.origin, connection, multiplexes=http2, now=self.now)
         return connection
@@ -261,7 +270,7 @@ def _needs_dial(shelf: Shelf[FakeConnection]) -> bool:
     """Invariant 4: whether a dial is missing."""
     if shelf.multiplexes is False:
         return shelf.dialing < len(shelf.waiters)
-    return shelf.dialing == 0 and len(shelf.waiters) > 0
+    return shelf.dialing == 0 and not shelf.provisional and len(shelf.waiters) > 0
 
 
 def _is_below_limit(shelf: Shelf[FakeConnection], limits: Limits) -> bool:

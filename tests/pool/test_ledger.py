@@ -50,6 +50,42 @@ def test_h2_29_one_dial_is_enough_for_many_waiters_while_the_protocol_is_unknown
     world.check()
 
 
+def test_h2_11_while_the_number_of_streams_is_unknown_others_wait_instead_of_dialing() -> None:
+    world = World()
+    tickets = [world.ask(A) for _ in range(5)]
+    connection = world.answer(http2=True, capacity=1, is_provisional=True)
+    assert served(*tickets) == [connection, None, None, None, None]
+    assert (world.dials, world.ledger.is_being_dialed(tickets[1])) == ([], True)
+    connection.is_provisional = False
+    connection.capacity = 3
+    world.ledger.changed(connection)
+    assert served(*tickets) == [connection] * 3 + [None, None]
+    assert len(world.dials) == 1
+    world.check()
+
+
+def test_h2_11_a_number_of_streams_that_is_as_guessed_ends_the_wait_too() -> None:
+    world = World()
+    tickets = [world.ask(A) for _ in range(2)]
+    connection = world.answer(http2=True, capacity=1, is_provisional=True)
+    connection.is_provisional = False
+    world.ledger.changed(connection)
+    assert served(*tickets) == [connection, None]
+    assert len(world.dials) == 1
+
+
+def test_h2_11_a_connection_that_dies_before_it_has_said_how_many_streams_is_replaced() -> None:
+    world = World()
+    tickets = [world.ask(A) for _ in range(2)]
+    connection = world.answer(http2=True, capacity=1, is_provisional=True)
+    connection.capacity = 0
+    world.ledger.changed(connection)
+    world.give(connection)
+    assert connection.is_closed
+    assert len(world.dials) == 1
+    assert served(*tickets) == [connection, None]
+
+
 def test_h2_29_when_it_turns_out_to_be_http1_the_others_get_their_dials() -> None:
     world = World()
     tickets = [world.ask(A) for _ in range(5)]

@@ -101,6 +101,9 @@ async def check_what_is_written_while_another_task_waits_leaves(make: Make, *, i
         ends.link.write(b"bytes")
         await ends.link.drain(ends.link.waiter())
         assert await read_exactly(ends.peer, 14) == b"the last bytes"
+        await turn()
+        ends.link.write(b"and one more")
+        assert await read_exactly(ends.peer, 12) == b"and one more"
         await ends.peer.send(b"thanks")
 
 

@@ -12,9 +12,20 @@ from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from netio.errors import ConnectionLost
 from netio.testing import MemoryStream
-from netio.transport import HIGH_WATER, Runtime, StreamLink
-from tests.transport.far_ends import TLSPeer, dial_over, listen, memory_pair, port_of, server_context
+from netio.transport import HIGH_WATER, Runtime, StreamLink, TLSChannel
+from tests.transport.far_ends import (
+    HOST,
+    TLSPeer,
+    authority,
+    client_context,
+    dial_over,
+    listen,
+    memory_pair,
+    port_of,
+    server_context,
+)
 from tests.transport.kit_tools import PLENTY, Ends, Recorder, eventually, pattern, read_exactly, turn
+from tests.transport.tls_server import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +64,27 @@ class Faulty(MemoryStream):
         await super().aclose()
         if self.close_error is not None:
             raise self.close_error
+
+
+class Slow(ByteStream):
+    """A stream that sends only once it may."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self.may_send = anyio.Event()
+
+    async def receive(self, max_bytes: int = 65_536) -> bytes:
+        return await self._stream.receive(max_bytes)
+
+    async def send(self, item: bytes) -> None:
+        await self.may_send.wait()
+        await self._stream.send(item)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def faulty() -> tuple[Faulty, MemoryStream]:
@@ -128,6 +160,25 @@ async def test_a_link_whose_small_send_was_interrupted_says_so_and_sends_nothing
     ends.link.abort()
 
 
+async def test_an_upload_waits_for_its_turn_behind_the_head(runtime: Runtime) -> None:
+    """The task that waits is in the middle of sending the head when another has more to send."""
+    ours, theirs = MemoryStream.pair()
+    slow = Slow(ours)
+    ends, data = linked(runtime, slow, theirs, is_pumped=False), pattern(HIGH_WATER)
+    ends.link.write(b"head")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ends.until_received, b"thanks")
+            await turn()
+            ends.link.write(data)
+            group.start_soon(ends.link.drain, ends.link.waiter())
+            await turn()
+            slow.may_send.set()
+            assert await read_exactly(theirs, 4 + len(data)) == b"head" + data
+            await theirs.send(b"thanks")
+    ends.link.abort()
+
+
 async def test_a_fin_after_a_send_that_failed_is_no_clean_end(runtime: Runtime) -> None:
     """A socket reports a reset once; if the send has heard of it, the receive sees nothing but an end."""
     ours, theirs = faulty()
@@ -166,21 +217,33 @@ async def test_h1_13_bytes_that_the_stream_itself_has_kept_make_a_link_stale(run
     await peer.aclose()
 
 
+def linked_with_early_bytes(runtime: Runtime, *, is_pumped: bool) -> Ends:
+    """Return a link whose TLS has got the server's first words with the last flight of the handshake (TLS 1.2)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    authority().issue_cert(HOST).configure_cert(context)
+    channel, server = TLSChannel(client_context(), HOST), Server(context)
+    channel.handshake()
+    channel.handshake(server.handshake(channel.take()))
+    assert channel.handshake(server.handshake(channel.take()) + server.send(b"early")) is True
+    ours, theirs = MemoryStream.pair()
+    link, recorder = StreamLink(ours, runtime, channel), Recorder()
+    link.start(recorder, is_pumped=is_pumped)
+    return Ends(link, theirs, recorder, is_tls=True)
+
+
 async def test_h1_13_bytes_that_came_with_the_handshake_make_a_link_stale(runtime: Runtime) -> None:
-    """They are decrypted by the first look, and nobody has asked for anything yet."""
-    ours, theirs = await memory_pair()
-    peer = TLSPeer(theirs, server_context())
-    async with anyio.create_task_group() as group:
-        group.start_soon(serve_and_forge, peer)
-        link = await dial_over(runtime, ours, "https")
-    await turn()
-    assert link.is_stale() is True
-    link.abort()
+    ends = linked_with_early_bytes(runtime, is_pumped=False)
+    assert ends.link.is_stale() is True
+    ends.link.abort()
 
 
-async def serve_and_forge(peer: TLSPeer) -> None:
-    await peer.handshake()
-    await peer.send(b"forged")
+@PUMPED
+async def test_bytes_that_came_with_the_handshake_are_delivered(runtime: Runtime, is_pumped: bool) -> None:
+    ends = linked_with_early_bytes(runtime, is_pumped=is_pumped)
+    with anyio.fail_after(5):
+        await ends.until_received(b"early")
+    ends.link.abort()
 
 
 async def test_a_stream_that_was_closed_behind_the_links_back_is_stale(runtime: Runtime) -> None:

@@ -58,7 +58,7 @@ def test_settings_and_pings_are_answered(engine: Http2Engine) -> None:
 
 
 def test_the_server_says_how_many_streams_there_may_be(engine: Http2Engine) -> None:
-    assert engine.max_streams == 100
+    assert (engine.max_streams, engine.has_settings) == (1, False)
     server = Server(engine, {SettingCodes.MAX_CONCURRENT_STREAMS: 7})
     server.talk()
     assert engine.max_streams == 7

@@ -250,6 +250,7 @@ scripts = st.lists(steps, max_size=12).map(scripted)
 def http2_result(kind: type[Http2Engine], pieces: list[bytes]) -> dict[str, Any]:
     """Return what an engine makes of a server's frames: three streams, whom it told what, and what it said."""
     engine = kind()
+    engine.feed(SettingsFrame(0).serialize())
     streams = [engine.open(request_head()), engine.open(request_head("POST", length=None)), engine.open(request_head())]
     engine.send(streams[1], bytes(70_000))
     streams[2].credits_itself = True

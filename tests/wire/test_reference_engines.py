@@ -43,7 +43,7 @@ def test_an_error_of_h2_about_a_stream_is_put_into_words() -> None:
 def test_h2_25_a_connection_without_stream_ids_is_leaving() -> None:
     engine = ReferenceHttp2()
     engine._h2.highest_outbound_stream_id = LAST_ID - 2
-    assert engine.max_streams == 100
+    assert engine.max_streams == 1
     assert engine.open(request_head()).id == LAST_ID
     assert engine.max_streams == 0
     with pytest.raises(ConnectionLost) as caught:
