@@ -10,6 +10,7 @@ import ssl
 from typing import Literal
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from netio.deadline import Clock, deadline_after
 from netio.errors import (
@@ -37,6 +38,9 @@ from netio.wire import ReferenceHttp1, ReferenceHttp2
 
 Http2Wish = bool | Literal["prior-knowledge"]
 """True: if the server agrees by ALPN; False: never; "prior-knowledge": always, also in clear text."""
+
+FLUSH_TURNS = 4
+"""Turns of the event loop from bytes that have left to the task that sent them, on any loop."""
 
 CLOSE_SECONDS = 1.0
 """What closing may take for GOAWAY and close_notify; nothing is lost if they do not arrive."""
@@ -160,11 +164,27 @@ class Pool:
             if connection is None:
                 connection = await self._queue(request, origin)
                 is_new = not connection.uses
+            if connection.has_unsent:
+                await self._let_flush(connection)
             # A new connection is taken as it is: a server that closes each at once must not be dialed for ever.
             if not self._is_closed and (is_new or not connection.is_stale()):
                 return connection, is_new
             self._ledger.give(connection)
         raise SessionClosed("the session is closed", request=request)
+
+    async def _let_flush(self, connection: Connection) -> None:
+        """Give the task that sent the end of the last request a few turns to notice that it is done.
+
+        The answer may have been faster. What is unsent after that will not leave soon: the connection is stale.
+        """
+        try:
+            for _ in range(FLUSH_TURNS):
+                await checkpoint()
+                if not connection.has_unsent:
+                    return
+        except BaseException:
+            self._ledger.give(connection)
+            raise
 
     async def _queue(self, request: Request, origin: Origin) -> Connection:
         waiter = self.runtime.waiter()

@@ -61,6 +61,7 @@ class Dialer:
         self._alpn = alpn
         self._connect = connect
         self._context: ssl.SSLContext | None = None
+        self._making_context = anyio.Lock()
         self._threads = anyio.CapacityLimiter(RESOLVER_THREADS)
 
     async def dial(self, dial: Dial) -> Link:
@@ -71,16 +72,18 @@ class Dialer:
             return StreamLink(stream, self._runtime)
         try:
             dial.phase = "tls"
-            channel = TLSChannel(self._tls_context(), origin.host.rstrip("."))
+            channel = TLSChannel(await self._tls_context(), origin.host.rstrip("."))
             await _shake_hands(stream, channel)
             return StreamLink(stream, self._runtime, channel)
         except BaseException:
             await close_stream(stream)
             raise
 
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = self._make_context()
+    async def _tls_context(self) -> ssl.SSLContext:
+        """Return the context of all dials, made by the first one: in a thread, as it reads files for 30 ms."""
+        async with self._making_context:
+            if self._context is None:
+                self._context = await anyio.to_thread.run_sync(self._make_context, limiter=self._threads)
         return self._context
 
     def _make_context(self) -> ssl.SSLContext:

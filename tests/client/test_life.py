@@ -501,6 +501,7 @@ async def test_a_goaway_moves_new_requests_to_another_connection() -> None:
     async with make_house("HTTP/2") as house:
         peer: Http2Peer = house.peer
         await house.session.get("/")
+        await house.settle()  # the peer is done with our SETTINGS, and will not write in between
         peer.live[0].h2.close_connection()
         await peer.live[0].flush()
         await house.settle()

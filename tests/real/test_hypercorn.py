@@ -122,3 +122,12 @@ async def _until(condition: object, turns: int = 400) -> None:
             return
         await anyio.sleep(0.005)
     assert condition()
+
+
+async def test_uploads_in_turn_use_one_connection(server: RealServer, way: Way) -> None:
+    """The answer is often here before the task that sent the last bytes has noticed that they left."""
+    body = content(65_536)
+    async with server.session(way) as session:
+        for _ in range(60):
+            assert (await session.put("/upload", content=body)).json()["bytes"] == 65_536
+        assert session.stats().created == 1
