@@ -170,48 +170,6 @@ async def test_statuses_are_not_errors_until_asked(version: Version) -> None:
         await house.assert_clean(connections=1)
 
 
-async def test_a_batch_yields_every_outcome_and_survives_failures(version: Version) -> None:
-    async with make_house(version) as house:
-        requests: list[netio.Request | str] = [f"/bytes/{n}" for n in range(30)]
-        requests[7] = "http://nobody.test/"
-        requests[9] = "ftp://peer.test/"
-        requests[11] = house.session.build_request("POST", "/echo", content=b"eleven")
-        seen = {}
-        async with house.session.batch(requests, concurrency=4) as outcomes:
-            async for outcome in outcomes:
-                seen[outcome.index] = outcome
-        assert sorted(seen) == list(range(30))
-        assert isinstance(seen[7].error, netio.ConnectError)
-        assert isinstance(seen[9].error, netio.InvalidURL)
-        assert seen[11].unwrap().content == b"eleven"
-        assert all(seen[n].unwrap().content == pattern(n) for n in range(30) if n not in (7, 9, 11))
-        await house.assert_clean()
-
-
-async def test_a_batch_that_is_left_early_leaves_nothing_running(version: Version) -> None:
-    async with make_house(version) as house:
-        async with house.session.batch((f"/bytes/{n}" for n in range(1000)), concurrency=5) as outcomes:
-            async for outcome in outcomes:
-                assert outcome.error is None
-                break
-        await house.settle()
-        await house.assert_clean()
-        assert len(house.peer.requests) < 20
-
-
-async def test_a_batch_raises_what_its_requests_raise_after_their_outcomes(version: Version) -> None:
-    async def requests() -> AsyncIterator[str]:
-        yield "/"
-        raise KeyError("mine")
-
-    async with make_house(version) as house:
-        outcomes = house.session.batch(requests())
-        assert (await anext(outcomes)).unwrap().content == b"hello"
-        with pytest.raises(KeyError, match="mine"):
-            await anext(outcomes)
-        await house.assert_clean()
-
-
 async def test_h2_19_unread_responses_leave_room_for_others() -> None:
     async with make_house("HTTP/2") as house:
         responses = [
