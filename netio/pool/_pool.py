@@ -53,26 +53,32 @@ _ALPN: dict[Http2Wish, tuple[str, ...]] = {
 
 
 class _QueueWait:
-    """A request in the queue. While a connection is being opened for it, the time in the queue does not count."""
+    """A request in the queue, for `Timeouts.pool`.
 
-    __slots__ = ("_ledger", "_seconds", "_ticket", "_total", "deadline", "is_expired", "waiter")
+    If a connection is being opened for it by then, it waits for `Timeouts.connect` more. The dial itself may go on for
+    longer: it has the limit of the request that caused it, and may serve others.
+    """
+
+    __slots__ = ("_connect", "_is_extended", "_ledger", "_ticket", "_total", "deadline", "is_expired", "waiter")
 
     def __init__(
         self, ledger: Ledger[Connection], ticket: Ticket[Connection], waiter: Waiter, request: Request, now: float
     ) -> None:
         self._ledger = ledger
         self._ticket = ticket
-        self._seconds = request.timeouts.pool
+        self._connect = request.timeouts.connect
         self._total = request.deadline
+        self._is_extended = False
         self.waiter = waiter
         self.is_expired = False
-        self.deadline = min(deadline_after(now, self._seconds), self._total)
+        self.deadline = min(deadline_after(now, request.timeouts.pool), self._total)
 
     def look(self, now: float) -> None:
         if now < self.deadline:
             return
-        if now < self._total and self._ledger.is_being_dialed(self._ticket):
-            self.deadline = min(deadline_after(now, self._seconds), self._total)
+        if now < self._total and not self._is_extended and self._ledger.is_being_dialed(self._ticket):
+            self._is_extended = True
+            self.deadline = min(deadline_after(now, self._connect), self._total)
             return
         self.is_expired = True
         self.waiter.wake()
@@ -315,6 +321,8 @@ def _for_request(error: Exception, request: Request) -> Exception:
 def _queue_timeout(request: Request, wait: _QueueWait, phase: Phase) -> TimeoutError:
     if wait.deadline >= request.deadline:
         return TotalTimeout("the deadline of the request passed", request=request, phase=phase, sent=False)
+    if phase == "connect":
+        return ConnectTimeout("no connection came about in time", request=request, phase=phase, sent=False)
     seconds = request.timeouts.pool
     return PoolTimeout(
         f"no connection became free for {seconds:g} s; more of them (Limits.connections), fewer requests at once, or "

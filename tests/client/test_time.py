@@ -308,3 +308,32 @@ async def test_a_second_attempt_that_does_not_come_about_does_not_deny_the_first
         with pytest.raises(netio.ConnectError) as caught:
             await house.session.delete("http://dies.test/")
         assert caught.value.sent is True
+
+
+async def test_who_waits_for_a_dial_of_another_request_has_limits_of_its_own() -> None:
+    clock = FakeClock()
+
+    async def never(host: str, port: int) -> MemoryStream:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with make_house("HTTP/2", clock=clock) as house:
+        session = house.new_session(clock=clock)
+        session._connect = never
+        caught: list[netio.ConnectTimeout] = []
+
+        async def get(timeouts: netio.Timeouts) -> None:
+            with pytest.raises(netio.ConnectTimeout) as info:
+                await session.get("/", timeout=timeouts)
+            caught.append(info.value)
+
+        async with session, anyio.create_task_group() as group:
+            group.start_soon(get, netio.Timeouts(connect=100, total=None))
+            await house.settle()
+            group.start_soon(get, netio.Timeouts(pool=10, connect=5, total=None))
+            await clock.advance(14.8)
+            assert caught == []
+            await clock.advance(0.4)
+            assert [(error.phase, error.sent) for error in caught] == [("connect", False)]
+            await clock.advance(85)
+        assert len(caught) == 2
