@@ -60,6 +60,17 @@ async def test_send_waits_until_the_receiver_makes_room(ends: Ends) -> None:
     assert await theirs.receive() == b"e"
 
 
+async def test_a_sender_that_finds_no_room_sends_nothing_yet(ends: Ends) -> None:
+    ours, theirs = ends
+    await ours.send(b"0123456789")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ours.send, b"abc")
+            await turn()
+            assert await theirs.receive() == b"0123456789"
+            assert await theirs.receive() == b"abc"
+
+
 async def test_receive_waits_for_the_first_byte(ends: Ends) -> None:
     ours, theirs = ends
     received: list[bytes] = []

@@ -65,8 +65,10 @@ async def free_port() -> int:
 async def dialed(runtime: Runtime, origin: Origin) -> AsyncIterator[Link]:
     with anyio.fail_after(5):
         link = await dialer(runtime).dial(Dial(origin))
-    yield link
-    link.abort()
+    try:
+        yield link
+    finally:
+        link.abort()
 
 
 # ------------------------------------------------------------------ addresses

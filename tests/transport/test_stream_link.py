@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -24,7 +26,7 @@ from tests.transport.far_ends import (
     port_of,
     server_context,
 )
-from tests.transport.kit_tools import PLENTY, Ends, Recorder, eventually, pattern, read_exactly, turn
+from tests.transport.kit_tools import PLENTY, Ends, Recorder, pattern, read_exactly, turn
 from tests.transport.tls_server import Server
 
 pytestmark = pytest.mark.anyio
@@ -198,23 +200,33 @@ async def test_a_fin_after_a_send_that_failed_is_no_clean_end(runtime: Runtime) 
 # ------------------------------------------------------------------ idle
 
 
+@asynccontextmanager
+async def over_tcp(runtime: Runtime, connect: Callable[[int], Awaitable[SocketStream]]) -> AsyncIterator[Ends]:
+    """Make a pulled link over a socket, and close everything whatever happens: uvloop hangs on what is left open."""
+    async with await listen() as listener, await connect(port_of(listener)) as stream, await listener.accept() as peer:
+        ends = linked(runtime, stream, peer, is_pumped=False)
+        try:
+            yield ends
+        finally:
+            ends.link.abort()
+
+
+async def connect_reading_ahead(port: int) -> SocketStream:
+    raw = socket.create_connection(("127.0.0.1", port))
+    raw.setblocking(False)
+    return await SocketStream.from_socket(raw)  # which on asyncio reads ahead until a receive has had to wait
+
+
 async def test_h1_13_bytes_that_the_stream_itself_has_kept_make_a_link_stale(runtime: Runtime) -> None:
     """On asyncio anyio's protocol may have read ahead; then the socket below it is silent."""
-    async with await listen() as listener:
-        raw = socket.create_connection(("127.0.0.1", port_of(listener)))
-        raw.setblocking(False)
-        stream = await SocketStream.from_socket(raw)  # reads ahead until a receive has had to wait
-        peer = await listener.accept()
-    ends = linked(runtime, stream, peer, is_pumped=False)
-    await peer.send(b"answer")
-    await turn()  # it is read ahead, so that the receive need not wait
-    await ends.until_received(b"answer")
-    assert ends.link.is_stale() is False
-    await peer.send(b"forged")
-    with anyio.fail_after(5):
-        await eventually(ends.link.is_stale)
-    ends.link.abort()
-    await peer.aclose()
+    async with over_tcp(runtime, connect_reading_ahead) as ends:
+        await ends.peer.send(b"answer")
+        await turn()  # it is read ahead, so that the receive need not wait
+        await ends.until_received(b"answer")
+        assert ends.link.is_stale() is False
+        await ends.peer.send(b"forged")
+        await turn()
+        assert ends.link.is_stale() is True
 
 
 def linked_with_early_bytes(runtime: Runtime, *, is_pumped: bool) -> Ends:
@@ -248,17 +260,18 @@ async def test_bytes_that_came_with_the_handshake_are_delivered(runtime: Runtime
 
 async def test_a_stream_that_was_closed_behind_the_links_back_is_stale(runtime: Runtime) -> None:
     """Its descriptor may be another connection's by now, and nothing may be read from there."""
-    async with await listen() as listener:
-        ours = await anyio.connect_tcp("127.0.0.1", port_of(listener))
-        peer = await listener.accept()
-    is_told = ours.extra(SocketAttribute.raw_socket).fileno
-    ends = linked(runtime, ours, peer, is_pumped=False)
-    assert ends.link.is_stale() is False
-    await ours.aclose()
-    if is_told() == -1:  # uvloop's sockets do not say that they are closed
-        assert ends.link.is_stale() is True
-    ends.link.abort()
-    await peer.aclose()
+    streams: list[SocketStream] = []
+
+    async def connect(port: int) -> SocketStream:
+        streams.append(await anyio.connect_tcp("127.0.0.1", port))
+        return streams[0]
+
+    async with over_tcp(runtime, connect) as ends:
+        assert ends.link.is_stale() is False
+        raw = streams[0].extra(SocketAttribute.raw_socket)
+        await streams[0].aclose()
+        if raw.fileno() == -1:  # uvloop's sockets do not say that they are closed
+            assert ends.link.is_stale() is True
 
 
 async def test_a_closed_stream_in_memory_is_stale(runtime: Runtime) -> None:
