@@ -10,11 +10,13 @@ import json as jsonlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from netio.errors import InvalidRequest, RequestBodyError
 from netio.url import text_pairs
+
+T = TypeVar("T")
 
 Chunks = Iterable[bytes] | AsyncIterable[bytes]
 Content = str | bytes | bytearray | memoryview | Chunks | Callable[[], Chunks]
@@ -96,21 +98,28 @@ class IteratorBody(RequestBody):
         source = self._source() if callable(self._source) else self._source
         if not isinstance(source, Iterable | AsyncIterable):
             raise RequestBodyError(f"the function must return an iterable of bytes, not {type(source).__name__}")
-        if not isinstance(source, AsyncIterable):
-            for chunk in source:
+        async with aclosing(each(source)) as chunks:
+            async for chunk in chunks:
                 yield _checked_chunk(chunk)
-            return
-        iterator = aiter(source)
-        try:
-            async for chunk in iterator:
-                yield _checked_chunk(chunk)
-        finally:
-            # A generator that is not read to its end is closed here, in the task that ran it, and not by the collector.
-            if isinstance(iterator, AsyncGenerator):
-                await iterator.aclose()
 
     def __repr__(self) -> str:
         return f"<IteratorBody over {type(self._source).__name__}>"
+
+
+async def each(source: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
+    """Yield what an iterable of either kind has; to be closed (`contextlib.aclosing`) if it is not read to its end."""
+    if not isinstance(source, AsyncIterable):
+        for item in source:
+            yield item
+        return
+    iterator = aiter(source)
+    try:
+        async for item in iterator:
+            yield item
+    finally:
+        # A generator that is not read to its end is closed here, in the task that ran it, and not by the collector.
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
 
 
 def _is_one_shot(source: Chunks) -> bool:

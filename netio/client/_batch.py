@@ -12,15 +12,16 @@ iterates, and it may be iterated from any task, left early, and closed anywhere.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from netio.body import each
 from netio.errors import NetioError, SessionClosed
 from netio.message import Request, Response
-from netio.transport import Background, Runtime, Waiter
+from netio.transport import Background, Runtime, Waiter, wake
 
 Requests = Iterable[Request | str] | AsyncIterable[Request | str]
 
@@ -89,12 +90,12 @@ class Batch:
             finally:
                 self._readers.remove(waiter)
         self._places += 1
-        _wake(self._feeder)
+        wake(self._feeder)
         return self._outcomes.popleft()
 
     async def _feed(self) -> None:
         try:
-            async with aclosing(_each(self._requests)) as requests:
+            async with aclosing(each(self._requests)) as requests:
                 await self._start_workers(requests)
         except Exception as error:  # the user's own, out of the requests; raised when the other outcomes are fetched
             self._failure = error
@@ -169,22 +170,3 @@ class Batch:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _wake(waiter: Waiter | None) -> None:
-    if waiter is not None:
-        waiter.wake()
-
-
-async def _each(requests: Requests) -> AsyncGenerator[Request | str]:
-    if not isinstance(requests, AsyncIterable):
-        for request in requests:
-            yield request
-        return
-    iterator = aiter(requests)
-    try:
-        async for request in iterator:
-            yield request
-    finally:
-        if isinstance(iterator, AsyncGenerator):
-            await iterator.aclose()

@@ -30,7 +30,7 @@ from netio.message import Request, Response
 from netio.pool._books import PoolStats, Ticket
 from netio.pool._ledger import Ledger
 from netio.pool._limits import Limits
-from netio.pool._timer import Timer
+from netio.pool._timer import LOOP_TURNS, Timer
 from netio.protocol import Connection, Environment, Http1Connection, Http2Connection
 from netio.transport import Connect, Dial, Dialer, Link, Runtime, Waiter, current_runtime
 from netio.url import Origin
@@ -38,9 +38,6 @@ from netio.wire import ReferenceHttp1, ReferenceHttp2
 
 Http2Wish = bool | Literal["prior-knowledge"]
 """True: if the server agrees by ALPN; False: never; "prior-knowledge": always, also in clear text."""
-
-FLUSH_TURNS = 4
-"""Turns of the event loop from bytes that have left to the task that sent them, on any loop."""
 
 CLOSE_SECONDS = 1.0
 """What closing may take for GOAWAY and close_notify; nothing is lost if they do not arrive."""
@@ -115,7 +112,7 @@ class Pool:
         self.runtime: Runtime = current_runtime()
         self._clock = clock
         self._http2: Http2Wish = http2
-        self._is_closed = False
+        self.is_closed = False
         self._dials: set[_DialWait] = set()
         self._dialer = Dialer(self.runtime, verify=verify, alpn=_ALPN[http2], connect=connect)
         self._ledger: Ledger[Connection] = Ledger(
@@ -126,10 +123,6 @@ class Pool:
         )
         self._timer = Timer(self.runtime, clock, expire=self._ledger.expire, is_idle=lambda: not len(self._ledger))
         self._environment = Environment(self.runtime, clock, self._timer.watchdog)
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
 
     def stats(self) -> PoolStats:
         return self._ledger.stats()
@@ -164,7 +157,7 @@ class Pool:
         A place is taken on it, and it is `connection.send` that gives it back.
         """
         origin = request.url.origin
-        while not self._is_closed:
+        while not self.is_closed:
             connection = self._ledger.take(origin)
             is_new = False
             if connection is None:
@@ -173,7 +166,7 @@ class Pool:
             if connection.has_unsent:
                 await self._let_flush(connection)
             # A new connection is taken as it is: a server that closes each at once must not be dialed for ever.
-            if not self._is_closed and (is_new or not connection.is_stale()):
+            if not self.is_closed and (is_new or not connection.is_stale()):
                 return connection, is_new
             self._ledger.give(connection)
         raise SessionClosed("the session is closed", request=request)
@@ -184,7 +177,7 @@ class Pool:
         The answer may have been faster. What is unsent after that will not leave soon: the connection is stale.
         """
         try:
-            for _ in range(FLUSH_TURNS):
+            for _ in range(LOOP_TURNS):
                 await checkpoint()
                 if not connection.has_unsent:
                     return
@@ -229,7 +222,7 @@ class Pool:
 
     async def _dial(self, origin: Origin, ticket: Ticket[Connection]) -> None:
         """Open a connection, in the background, and give it to the ledger, whoever waits for it by then."""
-        if self._is_closed:
+        if self.is_closed:
             return
         dial = Dial(origin)
         wait = _DialWait(deadline_after(self._clock.now(), ticket.connect_seconds))
@@ -290,7 +283,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """Fail what waits and what is under way, close all connections, and end all background tasks."""
-        self._is_closed = True
+        self.is_closed = True
         for connection in self._ledger.shut(SessionClosed("the session was closed")):
             connection.shut_down()
         for wait in self._dials:

@@ -20,7 +20,8 @@ LONGEST_NAP = 0.1
 IDLE_NAP = 1.0
 BLOCKED = 0.1
 """A nap that took so much longer than it should means that the loop was blocked."""
-_TURNS = 4  # loop turns from readable socket to woken request, on any loop
+LOOP_TURNS = 4
+"""Turns of any event loop from what happens on a socket to the task that waits for it."""
 
 
 class Timer:
@@ -68,5 +69,5 @@ class Timer:
             await self._clock.sleep(seconds)
         self._nap = None
         if self._clock.now() > self.watchdog.next_look + BLOCKED:
-            for _ in range(_TURNS):
+            for _ in range(LOOP_TURNS):
                 await checkpoint()

@@ -29,7 +29,7 @@ from netio.errors import ConnectionLost, Phase, RequestBodyError, RequestError
 from netio.headers import Headers
 from netio.message import Request, Response
 from netio.protocol._wait import Wait, WriteWait
-from netio.transport import Background, Link, Runtime, Waiter
+from netio.transport import Background, Link, Runtime, wake
 from netio.url import Origin
 from netio.wire import Message, Wish
 
@@ -296,17 +296,10 @@ class StreamedBody:
             warnings.warn(f"unclosed response to {exchange.request!r}", ResourceWarning, source=self, stacklevel=1)
 
 
-def wake(waiter: Waiter | None) -> None:
-    if waiter is not None:
-        waiter.wake()
-
-
 class Connection(ABC):
     """A live connection to one origin that speaks one version of HTTP."""
 
     __slots__ = ("bytes_received", "environment", "is_closed", "is_leaving", "link", "origin", "owner", "uses")
-
-    http_version: str
 
     def __init__(self, origin: Origin, link: Link, environment: Environment, owner: Owner) -> None:
         self.origin = origin

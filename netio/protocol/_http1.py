@@ -18,10 +18,9 @@ from netio.protocol._connection import (
     Environment,
     Exchange,
     Owner,
-    wake,
 )
 from netio.protocol._head import request_head
-from netio.transport import Link
+from netio.transport import Link, wake
 from netio.url import Origin
 from netio.wire import Http1Engine, Message
 
@@ -30,8 +29,6 @@ class Http1Connection(Connection):
     """See the module's docstring."""
 
     __slots__ = ("_engine", "_exchange")
-
-    http_version = "HTTP/1.1"
 
     def __init__(self, origin: Origin, link: Link, engine: Http1Engine, environment: Environment, owner: Owner) -> None:
         super().__init__(origin, link, environment, owner)

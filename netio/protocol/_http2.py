@@ -19,10 +19,9 @@ from netio.protocol._connection import (
     Environment,
     Exchange,
     Owner,
-    wake,
 )
 from netio.protocol._head import request_head
-from netio.transport import Link
+from netio.transport import Link, wake
 from netio.url import Origin
 from netio.wire import Http2Engine, Message, Stream
 
@@ -31,8 +30,6 @@ class Http2Connection(Connection):
     """See the module's docstring."""
 
     __slots__ = ("_capacity", "_engine", "_exchanges")
-
-    http_version = "HTTP/2"
 
     def __init__(self, origin: Origin, link: Link, engine: Http2Engine, environment: Environment, owner: Owner) -> None:
         super().__init__(origin, link, environment, owner)

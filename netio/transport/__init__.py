@@ -2,7 +2,7 @@
 
 from netio.transport._contract import HIGH_WATER, Link, Receiver
 from netio.transport._dial import Connect, Dial, Dialer
-from netio.transport._runtime import Background, Runtime, Waiter, current_runtime
+from netio.transport._runtime import Background, Runtime, Waiter, current_runtime, wake
 from netio.transport._stream_link import StreamLink
 from netio.transport._tls import TLSChannel, tls_context
 
@@ -20,4 +20,5 @@ __all__ = [
     "Waiter",
     "current_runtime",
     "tls_context",
+    "wake",
 ]

@@ -47,6 +47,12 @@ class Waiter(ABC):
         """Sleep until woken; at once if that has happened already."""
 
 
+def wake(waiter: Waiter | None) -> None:
+    """Wake whoever waits there, if anybody does."""
+    if waiter is not None:
+        waiter.wake()
+
+
 class Background:
     """A running background task."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from anyio.abc import ByteStream
 
 import netio
 from netio.testing import FakeClock, MemoryNetwork, MemoryStream
@@ -95,18 +96,25 @@ async def test_pool_03_of_many_stale_connections_one_resend_is_enough() -> None:
         assert house.session.stats().idle == 1
 
 
+class RemembersStreams(Http1Peer):
+    """Lets the test at its end of every connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streams: list[MemoryStream] = []
+
+    async def serve(self, stream: ByteStream) -> None:
+        assert isinstance(stream, MemoryStream)
+        self.streams.append(stream)
+        await super().serve(stream)
+
+
 async def test_a_connection_closed_while_idle_is_not_used() -> None:
     async with make_house("HTTP/1.1") as house:
-        peer = Http1Peer()
-        theirs: list[MemoryStream] = []
-
-        async def serve(stream: MemoryStream) -> None:
-            theirs.append(stream)
-            await peer.serve(stream)
-
-        house.network.listen("idle.test", 80, serve)
+        peer = RemembersStreams()
+        house.network.listen("idle.test", 80, peer.serve)
         await house.session.get("http://idle.test/")
-        theirs[0].close()
+        peer.streams[0].close()
         # A POST, which would not be repeated: it must not be tried on the dead connection in the first place.
         assert (await house.session.post("http://idle.test/echo", content=b"x")).content == b"x"
         assert peer.connections == 2
@@ -114,16 +122,10 @@ async def test_a_connection_closed_while_idle_is_not_used() -> None:
 
 async def test_h1_13_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
     async with make_house("HTTP/1.1") as house:
-        peer = Http1Peer()
-        theirs: list[MemoryStream] = []
-
-        async def serve(stream: MemoryStream) -> None:
-            theirs.append(stream)
-            await peer.serve(stream)
-
-        house.network.listen("odd.test", 80, serve)
+        peer = RemembersStreams()
+        house.network.listen("odd.test", 80, peer.serve)
         await house.session.get("http://odd.test/")
-        await theirs[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+        await peer.streams[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
         assert (await house.session.get("http://odd.test/")).content == b"hello"
         assert peer.connections == 2
 

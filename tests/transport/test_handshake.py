@@ -213,6 +213,7 @@ async def test_certificates_to_trust_are_read_from_a_file(runtime: Runtime, tmp_
     dialer = Dialer(runtime, verify=str(tmp_path / "ca.pem"), alpn=("h2",), connect=hook)
     async with handshake_against(hook, lambda _: peer.handshake()):
         link = await dialer.dial(Dial(Origin("https", HOST, 443)))
+    assert not link.is_stale()
     link.abort()
 
 

@@ -276,6 +276,7 @@ async def test_many_may_wait_for_the_end(runtime: Runtime) -> None:
                 await runtime.finish()
             await turn()
             release.set()
+    assert runtime.tasks == 0
 
 
 class Records(logging.Handler):
