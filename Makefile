@@ -8,9 +8,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 INSTALLED_LINT := $(VENV)/.installed-lint
+INSTALLED_BENCH := $(VENV)/.installed-bench
 
 # With NETIO_REQUIRE_LIVE=1 the live tests run too, and a missing server is a failure.
 SELECTION = $(if $(filter 1,$(NETIO_REQUIRE_LIVE)),,-m "not live")
+
+BENCHMARKS := inmemory live batch fairness origins memory bodies cancel_storm imports
+FIGURES ?= build/bench
 
 .PHONY: help demo test check servers live bench fuzz hazards docs clean
 
@@ -45,12 +49,14 @@ servers:
 live: $(INSTALLED)
 	$(BIN)/pytest -m live $(ARGS)
 
-bench: $(INSTALLED)
-	@set -e; found=no; for file in bench/*.py; do \
-		case $$file in bench/_*) continue;; esac; \
-		[ -f "$$file" ] || continue; found=yes; \
-		echo "== $$file"; $(BIN)/python "$$file"; \
-	done; [ $$found = yes ] || echo "bench/ holds no benchmark yet"
+# One of them: .venv/bin/python bench/live.py --help. A short look at all: make bench ARGS=--quick.
+bench: $(INSTALLED_BENCH)
+	@mkdir -p $(FIGURES)
+	@set -e; for program in $(BENCHMARKS); do \
+		echo "== bench/$$program.py"; $(BIN)/python "bench/$$program.py" --json "$(FIGURES)/$$program.json" $(ARGS); \
+	done
+	$(BIN)/python bench/bodies.py --protocol h2 --kind streamed --delay 50 --json "$(FIGURES)/bodies_delay.json" $(ARGS)
+	@echo "$(BIN)/python bench/report.py $(FIGURES)/*.json puts the figures into docs/performance.md"
 
 fuzz: $(INSTALLED)
 	$(BIN)/pytest -m "fuzz or hypothesis" --hypothesis-profile=fuzz --timeout=3000 -o faulthandler_timeout=3600 $(ARGS)
@@ -74,4 +80,8 @@ $(INSTALLED): pyproject.toml
 
 $(INSTALLED_LINT): $(INSTALLED)
 	$(PIP) install --quiet --group lint
+	@touch $@
+
+$(INSTALLED_BENCH): $(INSTALLED)
+	$(PIP) install --quiet --group bench
 	@touch $@

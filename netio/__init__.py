@@ -6,11 +6,11 @@
 The folders are the path of a request, in alphabetical order, which is call order. A folder imports only folders after
 it, through their `__init__`, and the vocabulary; tests/test_layers.py keeps this true.
 
-    vocabulary   errors, deadline, url, headers, body, message
+    vocabulary   errors, deadline, url, headers, body, message, observe
 
     cli          the netio command
     client       1 what the user holds: Session, request building
-    policy       2 what may happen around a request: retry
+    policy       2 what may happen around a request: retry, breaker, deadlines, limits, hedge, fallback
     pool         3 which connection: ledger (pure), pool (shell), timer
     protocol     4 a live connection that speaks HTTP/1.1 or HTTP/2
     testing      in-memory network, fake clock, cancellation harness: for netio's tests and its users' tests
@@ -23,8 +23,12 @@ from netio.body import RequestBody
 from netio.client import Batch, Outcome, Session, SessionStats
 from netio.deadline import Clock, SystemClock, Timeouts
 from netio.errors import (
+    Attempt,
+    AttemptTimedOut,
     BodyUnavailable,
+    BulkheadFull,
     CertificateError,
+    CircuitOpen,
     ConnectError,
     ConnectionLost,
     ConnectTimeout,
@@ -35,6 +39,7 @@ from netio.errors import (
     PoolTimeout,
     ProtocolError,
     QueueFull,
+    RateLimited,
     ReadTimeout,
     Rejected,
     RequestBodyError,
@@ -58,10 +63,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "URL",
+    "Attempt",
+    "AttemptTimedOut",
     "Batch",
     "BodySource",
     "BodyUnavailable",
+    "BulkheadFull",
     "CertificateError",
+    "CircuitOpen",
     "Clock",
     "ConnectError",
     "ConnectTimeout",
@@ -78,6 +87,7 @@ __all__ = [
     "PoolTimeout",
     "ProtocolError",
     "QueueFull",
+    "RateLimited",
     "ReadTimeout",
     "Rejected",
     "Request",

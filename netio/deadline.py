@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 import anyio
@@ -38,14 +38,18 @@ class Timeouts:
     connect: float | None = 10.0  # Go's DefaultTransport: TLSHandshakeTimeout 10 s; curl's default is 300
     read: float | None = 20.0
     write: float | None = 20.0
+    silence: float = field(init=False, repr=False, compare=False)
+    """The shorter of `read` and `write`, `NEVER` if there is neither."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            seconds = getattr(self, field.name)
+        for each in fields(self):
+            seconds = getattr(self, each.name) if each.init else None
             if seconds is None:
                 continue
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < NEVER:
-                raise ValueError(f"Timeouts.{field.name} must be a positive number of seconds or None, not {seconds!r}")
+                raise ValueError(f"Timeouts.{each.name} must be a positive number of seconds or None, not {seconds!r}")
+        shortest = min(NEVER if self.read is None else self.read, NEVER if self.write is None else self.write)
+        object.__setattr__(self, "silence", shortest)
 
 
 class Clock(Protocol):

@@ -10,12 +10,16 @@
         ├── RequestBodyError         longer or shorter than declared, or not replayable
         ├── SessionClosed            the session was closed before or under the request
         ├── Rejected                 netio itself declined to send; sent is always False
-        │   └── QueueFull
+        │   ├── QueueFull            too many requests wait for a connection
+        │   ├── CircuitOpen          the circuit breaker of the peer is open
+        │   ├── RateLimited          a rate limit allows the request only later
+        │   └── BulkheadFull         too many requests are under way, and no place became free
         ├── TimeoutError             (also the builtin TimeoutError)
         │   ├── PoolTimeout          no connection became free in time
         │   ├── ConnectTimeout       opening a connection, TLS included, took too long
         │   ├── WriteTimeout         the peer took no byte of the request for too long
         │   ├── ReadTimeout          the peer sent no byte of the response for too long
+        │   ├── AttemptTimedOut      one attempt took too long; the request itself has time left
         │   └── TotalTimeout         the deadline of the whole request passed
         ├── ConnectError             no connection came about
         │   ├── ResolveError         the name has no address
@@ -34,9 +38,11 @@ translation happens once, where the foreign library is called, and the foreign e
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 if TYPE_CHECKING:
     from netio.message import Request, Response
@@ -45,8 +51,11 @@ Phase = Literal["build", "queue", "resolve", "connect", "tls", "proxy", "send", 
 """Where a request was when it failed, in the order in which a request passes them."""
 
 __all__ = [
+    "AttemptTimedOut",
     "BodyUnavailable",
+    "BulkheadFull",
     "CertificateError",
+    "CircuitOpen",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
@@ -58,6 +67,7 @@ __all__ = [
     "PoolTimeout",
     "ProtocolError",
     "QueueFull",
+    "RateLimited",
     "ReadTimeout",
     "Rejected",
     "RequestBodyError",
@@ -101,11 +111,25 @@ class WrongEventLoop(NetioError):
     """A session belongs to the event loop that it was first used on."""
 
 
+class Attempt(NamedTuple):
+    """One attempt that came to nothing, and was followed by another.
+
+    `outcome` says what came of it ("503", "ConnectError: refused"), `delay` how many seconds were waited after it.
+    """
+
+    outcome: str
+    delay: float
+
+
 class RequestError(NetioError):
-    """A request failed: `request` is which one, `phase` where it was, `sent` whether the peer may have processed it."""
+    """A request failed: `request` is which one, `phase` where it was, `sent` whether the peer may have processed it.
+
+    `attempts` are the attempts before this one, if it was sent more than once.
+    """
 
     phase: Phase = "build"
     sent: bool = False
+    attempts: tuple[Attempt, ...] = ()
 
     def __init__(
         self,
@@ -167,19 +191,38 @@ class SessionClosed(RequestError):
 
 
 class Rejected(RequestError):
-    """netio itself declined to send the request."""
+    """netio itself declined to send the request; `retry_after` is in how many seconds to ask again, if known."""
 
     phase: Phase = "queue"
+    retry_after: float | None = None
 
 
 class QueueFull(Rejected):
     """More requests wait for a connection than `Limits.queued` allows."""
 
 
+class CircuitOpen(Rejected):
+    """The circuit breaker lets nothing through; `retry_after` is in how many seconds the next probe is due."""
+
+
+class RateLimited(Rejected):
+    """The rate limit has no room for the request within the time that it may wait."""
+
+
+class BulkheadFull(Rejected):
+    """As many requests as a bulkhead or an adaptive limit allows are under way, and no place became free in time."""
+
+
 class TimeoutError(RequestError, builtins.TimeoutError):
-    """A time limit of the request passed."""
+    """A time limit of the request passed; `took` says how many seconds each of its phases has taken until then."""
 
     sent: bool = True
+    took: Mapping[Phase, float] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        story = ", ".join(f"{phase} {seconds:.3g} s" for phase, seconds in self.took.items() if seconds >= 0.0005)
+        return f"{message} after {story}" if story else message
 
 
 class PoolTimeout(TimeoutError):
@@ -206,6 +249,10 @@ class ReadTimeout(TimeoutError):
     """The peer sent no byte of the response for `Timeouts.read` seconds."""
 
     phase: Phase = "head"
+
+
+class AttemptTimedOut(TimeoutError):
+    """One attempt took longer than the policy `AttemptTimeout` allows; the deadline of the request has not passed."""
 
 
 class TotalTimeout(TimeoutError):

@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from netio.body import NO_BODY, RequestBody
-from netio.deadline import NEVER, Timeouts
-from netio.errors import BodyUnavailable, InvalidRequest, StatusError
-from netio.headers import HeaderInput, Headers
+from netio.deadline import NEVER, Clock, SystemClock, Timeouts
+from netio.errors import Attempt, BodyUnavailable, InvalidRequest, StatusError
+from netio.headers import Field, HeaderInput, Headers
+from netio.observe import Observer
 from netio.url import URL
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
@@ -27,6 +28,9 @@ _CHARSETS = frozenset((*aliases, *aliases.values(), "cp874", "koi8_u", "utf_8_si
 _BYTE_ORDER = "le" if sys.byteorder == "little" else "be"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
+SYSTEM_CLOCK = SystemClock()
+
+USUAL_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110 section 9.2.2
 
 
@@ -36,9 +40,24 @@ class Request:
     Policies pass on a changed copy (`request.replace(headers=...)`) instead of changing what they were given.
     `deadline` is absolute on the session's clock and set when the request is sent. `is_streamed` says that the caller
     will read the response body itself: then the deadline counts until the head, and `body_deadline` for the rest.
+    `started` is when that was. `clock` is the session's: policies measure and sleep by it; `observer` hears what they do,
+    if anybody listens. Headers are made when somebody asks for them; `fields` are what will be sent either way.
     """
 
-    __slots__ = ("body", "body_deadline", "deadline", "headers", "is_streamed", "method", "timeouts", "url")
+    __slots__ = (
+        "_fields",
+        "_headers",
+        "body",
+        "body_deadline",
+        "clock",
+        "deadline",
+        "is_streamed",
+        "method",
+        "observer",
+        "started",
+        "timeouts",
+        "url",
+    )
 
     def __init__(
         self,
@@ -51,33 +70,94 @@ class Request:
         deadline: float = NEVER,
         body_deadline: float = NEVER,
         is_streamed: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+        observer: Observer | None = None,
+        started: float = 0.0,
     ) -> None:
-        if not isinstance(method, str) or not _TOKEN(method):
+        if not isinstance(method, str) or (method not in USUAL_METHODS and not _TOKEN(method)):
             raise InvalidRequest(f"{ascii(method)[:80]} is not a method (RFC 9110 section 9.1)")
         self.method = method
         self.url = url if isinstance(url, URL) else URL(url)
-        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self._headers: Headers | None = headers if isinstance(headers, Headers) else Headers(headers)
+        self._fields: tuple[Field, ...] = ()
         self.body = body
         self.timeouts = timeouts or Timeouts()
         self.deadline = deadline
         self.body_deadline = body_deadline
         self.is_streamed = is_streamed
+        self.clock = clock
+        self.observer = observer
+        self.started = started
+
+    @classmethod
+    def with_fields(cls, method: str, url: URL, fields: tuple[Field, ...], timeouts: Timeouts) -> Request:
+        """Make a request without a body out of what is known to be valid."""
+        self = cls.__new__(cls)
+        self.method = method
+        self.url = url
+        self._headers = None
+        self._fields = fields
+        self.body = NO_BODY
+        self.timeouts = timeouts
+        self.deadline = self.body_deadline = NEVER
+        self.is_streamed = False
+        self.clock = SYSTEM_CLOCK
+        self.observer = None
+        self.started = 0.0
+        return self
+
+    @property
+    def headers(self) -> Headers:
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = Headers.received(self._fields)
+        return headers
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The header fields as they are now, as an immutable tuple."""
+        headers = self._headers
+        return self._fields if headers is None else headers.fields
 
     def replace(self, **changes: Any) -> Request:
         """Return a copy with some attributes changed; headers are copied, so the copy can be changed freely."""
-        values = {name: changes.pop(name, getattr(self, name)) for name in Request.__slots__}
+        values = {name: changes.pop(name, getattr(self, name)) for name in _ATTRIBUTES}
         if changes:
             raise TypeError(f"Request has no attribute {', '.join(changes)}")
         values["headers"] = Headers(values["headers"])
         return Request(values.pop("method"), values.pop("url"), **values)
 
+    def with_deadline(self, deadline: float) -> Request:
+        """Return a copy with another deadline. Cheaper than `replace`: the copy shares the headers."""
+        copy = Request.__new__(Request)
+        copy.method = self.method
+        copy.url = self.url
+        copy._headers = self._headers
+        copy._fields = self._fields
+        copy.body = self.body
+        copy.timeouts = self.timeouts
+        copy.deadline = deadline
+        copy.body_deadline = self.body_deadline
+        copy.is_streamed = self.is_streamed
+        copy.clock = self.clock
+        copy.observer = self.observer
+        copy.started = self.started
+        return copy
+
     @property
     def is_idempotent(self) -> bool:
-        """Whether processing it twice has the effect of once, by its method (RFC 9110 section 9.2.2)."""
-        return self.method in IDEMPOTENT_METHODS
+        """Whether processing it twice has the effect of once.
+
+        By its method (RFC 9110 section 9.2.2), or since its Idempotency-Key lets the server recognise it
+        (draft-ietf-httpapi-idempotency-key-header).
+        """
+        return self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url.redacted}>"
+
+
+_ATTRIBUTES = ("headers", *(name for name in Request.__slots__ if not name.startswith("_")))
 
 
 class BodySource(Protocol):
@@ -95,16 +175,20 @@ class BodySource(Protocol):
 class Response:
     """One response. Its body is either here (`content`) or pulled from the connection while it is iterated.
 
-    A test or a handler makes one by `Response(200, request=request, json={...})`.
+    A test or a handler makes one by `Response(200, request=request, json={...})`. `attempts` are the attempts before
+    this one, if the request was sent more than once.
     """
 
     __slots__ = (
         "_content",
-        "_elapsed",
+        "_fields",
+        "_headers",
         "_is_closed",
         "_is_taken",
+        "_on_close",
         "_source",
-        "headers",
+        "attempts",
+        "elapsed_seconds",
         "http_version",
         "reason_phrase",
         "request",
@@ -125,20 +209,58 @@ class Response:
     ) -> None:
         self.status_code = status_code
         self.request = request
-        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self._headers: Headers | None = headers if isinstance(headers, Headers) else Headers(headers)
+        self._fields: tuple[Field, ...] = ()
         self.reason_phrase = reason_phrase
         self.http_version = http_version
         if json is not None:
             content = jsonlib.dumps(json)
-            self.headers = Headers(self.headers)
-            self.headers.setdefault("content-type", "application/json")
+            self._headers = Headers(self._headers)
+            self._headers.setdefault("content-type", "application/json")
         if content is None and source is None:
             content = b""
         self._content = content.encode() if isinstance(content, str) else content
         self._source = source
         self._is_taken = False
         self._is_closed = source is None
-        self._elapsed = 0.0
+        self._on_close: list[Callable[[], None]] | None = None
+        self.elapsed_seconds = 0.0
+        self.attempts: tuple[Attempt, ...] = ()
+
+    @classmethod
+    def received(
+        cls,
+        status_code: int,
+        request: Request,
+        fields: tuple[Field, ...],
+        reason_phrase: str,
+        http_version: str,
+        body: bytes | BodySource,
+    ) -> Response:
+        """Make the response that a connection has received: its fields are valid, and become Headers when asked for."""
+        self = cls.__new__(cls)
+        self.status_code = status_code
+        self.request = request
+        self._headers = None
+        self._fields = fields
+        self.reason_phrase = reason_phrase
+        self.http_version = http_version
+        if isinstance(body, bytes):
+            self._content, self._source, self._is_closed = body, None, True
+        else:
+            self._content, self._source, self._is_closed = None, body, False
+        self._is_taken = False
+        self.elapsed_seconds = 0.0
+        self._on_close = None
+        self.attempts = ()
+        return self
+
+    @property
+    def headers(self) -> Headers:
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = Headers.received(self._fields)
+        return headers
 
     @property
     def url(self) -> URL:
@@ -147,10 +269,7 @@ class Response:
     @property
     def elapsed(self) -> timedelta:
         """From the call until the response was there: with its body, or its head alone if it is streamed."""
-        return timedelta(seconds=self._elapsed)
-
-    def set_elapsed(self, seconds: float) -> None:
-        self._elapsed = seconds
+        return timedelta(seconds=self.elapsed_seconds)
 
     @property
     def is_success(self) -> bool:
@@ -234,12 +353,27 @@ class Response:
         """Iterate over the lines of the body without their ends, which are LF, CRLF or CR."""
         return _Lines(self.aiter_text())
 
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Call a function, which must not raise, once the response is closed: at once if it is."""
+        if self._is_closed:
+            callback()
+        elif self._on_close is None:
+            self._on_close = [callback]
+        else:
+            self._on_close.append(callback)
+
     async def aclose(self) -> None:
         """Give back the connection; what was not read of the body is dropped."""
-        if not self._is_closed:
-            self._is_closed = True
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
             if self._source is not None:
                 await self._source.aclose()
+        finally:
+            callbacks, self._on_close = self._on_close, None
+            for callback in callbacks or ():
+                callback()
 
     async def __aenter__(self) -> Self:
         return self

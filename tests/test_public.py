@@ -25,10 +25,14 @@ PROJECT = Path(__file__).parent.parent
 
 NAMES = [
     "URL",
+    "Attempt",
+    "AttemptTimedOut",
     "Batch",
     "BodySource",
     "BodyUnavailable",
+    "BulkheadFull",
     "CertificateError",
+    "CircuitOpen",
     "Clock",
     "ConnectError",
     "ConnectTimeout",
@@ -45,6 +49,7 @@ NAMES = [
     "PoolTimeout",
     "ProtocolError",
     "QueueFull",
+    "RateLimited",
     "ReadTimeout",
     "Rejected",
     "Request",
@@ -96,7 +101,22 @@ SIGNATURES = {
     netio.Origin: "scheme, host, port",
     netio.RequestError: "message=, *, request=, phase=, sent=",
     netio.StatusError: "message, *, response",
-    netio.policy.Retry: "*, attempts=, statuses=, base=, cap=, clock=, random=",
+    netio.policy.Retry: "*, attempts=, statuses=, errors=, when=, methods=, base=, cap=, jitter=, "
+    "retry_after_cap=, connect=, read=, status=, budget=, clock=, random=",
+    netio.policy.RetryBudget: "*, ratio=, floor=, capacity=, limit=",
+    netio.policy.CircuitBreaker: "*, failure_rate=, slow_rate=, slow_seconds=, minimum_calls=, window_calls=, "
+    "window_seconds=, probes=, open_seconds=, longest_open_seconds=, jitter=, failed=, key=, limit=, clock=, random=",
+    netio.policy.CircuitBreaker.simple: "*, failure_threshold=, recovery_timeout=, clock=",
+    netio.policy.Deadline: "seconds, *, header=",
+    netio.policy.AttemptTimeout: "seconds, *, header=",
+    netio.policy.RateLimit: "rate, *, burst=, longest_wait=, follow=, longest_pause=, key=, limit=, clock=",
+    netio.policy.Bulkhead: "concurrency=, *, queue=, longest_wait=, key=, limit=, clock=",
+    netio.policy.AdaptiveLimit: "*, initial=, floor=, ceiling=, tolerance=, window_seconds=, window_samples=, "
+    "queue=, longest_wait=, key=, limit=, clock=",
+    netio.policy.Hedge: "delay=, *, percentile=, least_delay=, budget=, key=, limit=, clock=",
+    netio.policy.Fallback: "handler, *, when=",
+    netio.policy.SingleFlight: "*, key=, limit=, clock=",
+    netio.policy.standard: "*, rate_limit=, bulkhead=, retry=, breaker=, attempt_timeout=",
     netio.policy.compose: "policies, send",
     netio.testing.FakeClock: "start=",
     netio.testing.MemoryNetwork: "capacity=",
@@ -110,6 +130,7 @@ RESPONSE = [
     "aiter_raw",
     "aiter_text",
     "aread",
+    "attempts",
     "charset",
     "content",
     "elapsed",
@@ -118,6 +139,7 @@ RESPONSE = [
     "is_closed",
     "is_success",
     "json",
+    "on_close",
     "raise_for_status",
     "reason_phrase",
     "request",
@@ -133,12 +155,38 @@ RESPONSE = [
 
 def test_public_names() -> None:
     assert sorted(netio.__all__) == sorted(NAMES)
-    assert netio.policy.__all__ == ["RETRIED_STATUSES", "Retry", "compose"]
+    assert netio.policy.__all__ == [
+        "RETRIED_ERRORS",
+        "RETRIED_STATUSES",
+        "AdaptiveLimit",
+        "AttemptTimeout",
+        "Bulkhead",
+        "CircuitBreaker",
+        "CircuitStats",
+        "Deadline",
+        "Fallback",
+        "Hedge",
+        "RateLimit",
+        "Retry",
+        "RetryBudget",
+        "SingleFlight",
+        "State",
+        "compose",
+        "peer_failed",
+        "standard",
+    ]
     assert netio.testing.__all__ == [
+        "Answer",
+        "Chaos",
+        "Cut",
+        "Failure",
         "FakeClock",
+        "Fault",
         "Handler",
+        "Latency",
         "MemoryNetwork",
         "MemoryStream",
+        "Step",
         "Way",
         "cancel_at",
         "cancel_everywhere",
@@ -222,7 +270,10 @@ def test_options_of_a_request() -> None:
 def test_every_public_method_of_a_session_is_pinned() -> None:
     methods = {name: value for name, value in vars(netio.Session).items() if name[0] != "_"}
     functions = {name for name, value in methods.items() if inspect.isfunction(value)}
-    assert functions == {function.__name__ for function in SIGNATURES if inspect.isfunction(function)} - {"compose"}
+    assert functions == {function.__name__ for function in SIGNATURES if inspect.isfunction(function)} - {
+        "compose",
+        "standard",
+    }
     assert set(methods) - functions == {"base_url", "headers", "timeouts", "is_closed"}
     assert sorted(name for name in functions if inspect.iscoroutinefunction(methods[name])) == COROUTINES
 
@@ -266,7 +317,7 @@ def test_tree_of_errors_is_drawn_as_it_is() -> None:
         for name, cls in classes.items()
     }
     assert drawn == real
-    assert len(drawn) == 25
+    assert len(drawn) == 29
 
 
 def test_tree_of_errors_has_no_diamonds() -> None:
@@ -288,4 +339,7 @@ def test_drawing_says_what_an_error_carries() -> None:
     assert words["StreamReset"].endswith(".code says why")
     assert reset.code == 7
     assert words["Rejected"].endswith("sent is always False")
-    assert all(not getattr(errors, name).sent for name in ("Rejected", "QueueFull"))
+    assert all(
+        not getattr(errors, name).sent
+        for name in ("Rejected", "QueueFull", "CircuitOpen", "RateLimited", "BulkheadFull")
+    )

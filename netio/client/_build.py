@@ -8,7 +8,7 @@ from netio.body import Content, FormData, encode_body
 from netio.deadline import Timeouts
 from netio.errors import InvalidURL
 from netio.headers import HeaderInput, Headers
-from netio.message import Request
+from netio.message import USUAL_METHODS, Request
 from netio.url import URL, Params, parse_url
 
 TimeoutInput = Timeouts | float | None
@@ -24,6 +24,9 @@ class RequestOptions(TypedDict, total=False):
     json: Any
     timeout: TimeoutInput
 
+
+MAX_TARGETS = 1_024
+"""URLs that a session remembers; netio.url remembers more of them, without what a session adds."""
 
 _OPTIONS = frozenset(RequestOptions.__annotations__)
 
@@ -47,9 +50,13 @@ class RequestBuilder:
         self.headers = Headers(headers or ())
         self.timeouts = timeouts
         self._params = params
+        self._targets: dict[str, URL] = {}
 
     def build(self, method: str, url: str | URL, options: RequestOptions) -> Request:
         """Return a request; raise `InvalidURL` or `InvalidRequest` for what cannot become one."""
+        if not options and method in USUAL_METHODS:
+            target = self._targets.get(url) or self._remembered(url) if isinstance(url, str) else self._url(url, None)
+            return Request.with_fields(method, target, self.headers.fields, self.timeouts)
         if unknown := options.keys() - _OPTIONS:
             known = ", ".join(sorted(_OPTIONS))
             raise TypeError(f"a request has no option {', '.join(sorted(unknown))}; it has {known}")
@@ -61,6 +68,14 @@ class RequestBuilder:
             body=encode_body(options.get("content"), options.get("data"), options.get("json")),
             timeouts=timeouts,
         )
+
+    def _remembered(self, url: str) -> URL:
+        """Return the URL that a text stands for, with the base and the parameters of the session."""
+        target = self._url(url, None)
+        if len(self._targets) >= MAX_TARGETS:
+            self._targets.clear()
+        self._targets[url] = target
+        return target
 
     def _url(self, url: str | URL, params: Params | None) -> URL:
         if not isinstance(url, str | URL):

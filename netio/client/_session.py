@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Self, Unpack
@@ -15,13 +15,13 @@ from netio.errors import SessionClosed, WrongEventLoop
 from netio.headers import HeaderInput, Headers
 from netio.message import Policy, Request, Response, Send
 from netio.policy import compose
-from netio.pool import Http2Wish, Limits, Pool
+from netio.pool import WRONG_LOOP, Http2Wish, Limits, Pool
 from netio.transport import Connect, Runtime, current_runtime
 from netio.url import URL, Params
+from netio.wire import ENGINES, EngineName
 
 _DEFAULT = Timeouts()
 _USER_AGENT = "netio"
-_WRONG_LOOP = "a session belongs to the event loop it was first used on: make one for each loop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +61,7 @@ class Session:
     * `connect`: opens the byte stream to a host and port instead of TCP: `async (host, port) -> anyio ByteStream`.
     * `send`: replaces everything below the policies: `async (request) -> response`.
     * `clock`: where the time comes from; for tests.
+    * `engine`: "fast" for netio's own codecs, "reference" for the well-known libraries h11 and h2.
     """
 
     def __init__(
@@ -77,7 +78,10 @@ class Session:
         connect: Connect | None = None,
         send: Send | None = None,
         clock: Clock | None = None,
+        engine: EngineName = "fast",
     ) -> None:
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}, not {engine!r}")
         if http2 not in (True, False, "prior-knowledge"):
             raise ValueError(f"http2 must be True, False or 'prior-knowledge', not {http2!r}")
         if not isinstance(policies, Sequence):
@@ -91,6 +95,7 @@ class Session:
         self._verify = verify
         self._http2: Http2Wish = http2
         self._connect = connect
+        self._engine: EngineName = engine
         self._clock = clock or SystemClock()
         self._pool: Pool | None = None
         self._runtime: Runtime | None = None
@@ -136,31 +141,31 @@ class Session:
         With `stream` the response's body is left to the caller, who has to close the response.
         """
         check_target(request.url)
-        now = self._clock.now()
-        deadline = deadline_after(now, request.timeouts.total)
-        return await self._dispatch(request.replace(deadline=deadline, is_streamed=stream), now)
+        return await self._dispatch(request.replace(is_streamed=stream))
 
-    async def _dispatch(self, request: Request, now: float) -> Response:
+    async def _dispatch(self, request: Request) -> Response:
         if self._is_closed:
             raise SessionClosed("the session is closed", request=request, sent=False)
         self._requests += 1
+        clock = request.clock = self._clock
+        request.started = now = clock.now()
+        total = request.timeouts.total
+        request.deadline = NEVER if total is None else now + total
         try:
             response = await self._send(request)
         except BaseException:
             self._failed += 1
             raise
-        response.set_elapsed(self._clock.now() - now)
+        response.elapsed_seconds = clock.now() - now
         return response
 
-    async def _send_by_pool(self, request: Request) -> Response:
+    def _send_by_pool(self, request: Request) -> Awaitable[Response]:
         pool = self._pool
         if pool is None:
             if self._is_closed:  # while a policy kept the request
                 raise SessionClosed("the session is closed", request=request, sent=False)
             pool = self._pool = self._make_pool()
-        elif not pool.runtime.is_current():
-            raise WrongEventLoop(_WRONG_LOOP)
-        return await pool.send(request)
+        return pool.send(request)
 
     def _make_pool(self) -> Pool:
         return Pool(
@@ -169,6 +174,7 @@ class Session:
             http2=self._http2,
             verify=self._verify,
             connect=self._connect,
+            engine=self._engine,
         )
 
     async def request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
@@ -182,10 +188,7 @@ class Session:
 
         Raises `RequestError` and its kin, never for a status code (see `Response.raise_for_status`).
         """
-        request = self.build_request(method, url, **options)
-        now = self._clock.now()
-        request.deadline = deadline_after(now, request.timeouts.total)
-        return await self._dispatch(request, now)
+        return await self._dispatch(self._builder.build(method, url, options))
 
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """Send a request and leave the response's body to the caller: `async with session.stream(...) as response:`.
@@ -197,38 +200,54 @@ class Session:
         return StreamContext(self, request, is_body_timed="timeout" in options)
 
     async def _open_stream(self, request: Request, *, is_body_timed: bool) -> Response:
-        now = self._clock.now()
-        request.deadline = deadline_after(now, request.timeouts.total)
-        request.body_deadline = request.deadline if is_body_timed else NEVER
-        return await self._dispatch(request, now)
+        if is_body_timed and request.timeouts.total is not None:
+            request.body_deadline = self._clock.now() + request.timeouts.total
+        return await self._dispatch(request)
 
     async def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("GET", ...)`; all options of `request`."""
-        return await self.request("GET", url, **options)
+        return await self._dispatch(self._builder.build("GET", url, options))
 
     async def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("HEAD", ...)`."""
-        return await self.request("HEAD", url, **options)
+        return await self._dispatch(self._builder.build("HEAD", url, options))
 
     async def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("OPTIONS", ...)`."""
-        return await self.request("OPTIONS", url, **options)
+        return await self._dispatch(self._builder.build("OPTIONS", url, options))
 
     async def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("POST", ...)`."""
-        return await self.request("POST", url, **options)
+        return await self._dispatch(self._builder.build("POST", url, options))
 
     async def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("PUT", ...)`."""
-        return await self.request("PUT", url, **options)
+        return await self._dispatch(self._builder.build("PUT", url, options))
 
     async def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("PATCH", ...)`."""
-        return await self.request("PATCH", url, **options)
+        return await self._dispatch(self._builder.build("PATCH", url, options))
 
     async def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("DELETE", ...)`."""
-        return await self.request("DELETE", url, **options)
+        return await self._dispatch(self._builder.build("DELETE", url, options))
+
+    async def connect(self, url: str | URL, count: int = 1) -> int:
+        """Open connections to the origin of a URL before they are needed; return how many are ready then.
+
+        It is `count` for HTTP/1.1, less those that are idle already, within `Limits`; and one for HTTP/2. Raises what a
+        request would: `ConnectError`, `PoolTimeout`, and their kin.
+        """
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"count must be a whole number of at least 1, not {count!r}")
+        request = self._builder.build("OPTIONS", url, {})
+        if self._is_closed:
+            raise SessionClosed("the session is closed", request=request, sent=False)
+        request.started = self._clock.now()
+        request.deadline = deadline_after(request.started, request.timeouts.total)
+        if self._pool is None:
+            self._pool = self._make_pool()
+        return await self._pool.connect(request, count)
 
     def batch(self, requests: Requests, *, concurrency: int = 10) -> Batch:
         """Send many requests, at most `concurrency` at a time, and yield an `Outcome` for each as it comes.
@@ -253,7 +272,7 @@ class Session:
     def _check_loop(self) -> None:
         runtime = self._runtime if self._pool is None else self._pool.runtime
         if runtime is not None and not runtime.is_current():
-            raise WrongEventLoop(_WRONG_LOOP)
+            raise WrongEventLoop(WRONG_LOOP)
 
     # ------------------------------------------------------------------ life
 

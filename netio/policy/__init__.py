@@ -1,6 +1,42 @@
-"""What may happen around a request. A policy is any `async (request, send) -> response`."""
+"""What may happen around a request. A policy is any `async (request, send) -> response`.
 
+`compose` puts a list of them around a send, the first one outermost; `standard()` is a list for most purposes. All but
+`Deadline` and `AttemptTimeout` also stand around any async function: `await retry.call(function, ...)`, `@retry`, and
+those that are entered and left, `async with breaker.guard("db"):`. None is for use from several threads.
+"""
+
+from netio.policy._adaptive import AdaptiveLimit
+from netio.policy._breaker import CircuitBreaker
+from netio.policy._budget import RetryBudget
+from netio.policy._bulkhead import Bulkhead
+from netio.policy._circuit import CircuitStats, State
 from netio.policy._compose import compose
-from netio.policy._retry import RETRIED_STATUSES, Retry
+from netio.policy._deadline import AttemptTimeout, Deadline
+from netio.policy._fallback import Fallback
+from netio.policy._hedge import Hedge
+from netio.policy._rate_limit import RateLimit
+from netio.policy._retry import RETRIED_ERRORS, RETRIED_STATUSES, Retry
+from netio.policy._single_flight import SingleFlight
+from netio.policy._standard import standard
+from netio.policy._verdict import peer_failed
 
-__all__ = ["RETRIED_STATUSES", "Retry", "compose"]
+__all__ = [
+    "RETRIED_ERRORS",
+    "RETRIED_STATUSES",
+    "AdaptiveLimit",
+    "AttemptTimeout",
+    "Bulkhead",
+    "CircuitBreaker",
+    "CircuitStats",
+    "Deadline",
+    "Fallback",
+    "Hedge",
+    "RateLimit",
+    "Retry",
+    "RetryBudget",
+    "SingleFlight",
+    "State",
+    "compose",
+    "peer_failed",
+    "standard",
+]

@@ -13,11 +13,8 @@ from netio.url import Origin
 class Placed(Protocol):
     """A connection, as the ledger sees it."""
 
-    @property
-    def capacity(self) -> int: ...
-
-    @property
-    def is_provisional(self) -> bool: ...
+    capacity: int
+    is_provisional: bool
 
 
 C = TypeVar("C", bound=Placed)

@@ -25,6 +25,7 @@ from netio.errors import (
     StreamReset,
     TimeoutError,
     TotalTimeout,
+    WrongEventLoop,
 )
 from netio.message import Request, Response
 from netio.pool._books import PoolStats, Ticket
@@ -34,7 +35,9 @@ from netio.pool._timer import LOOP_TURNS, Timer
 from netio.protocol import Connection, Environment, Http1Connection, Http2Connection
 from netio.transport import Connect, Dial, Dialer, Link, Runtime, Waiter, current_runtime
 from netio.url import Origin
-from netio.wire import ReferenceHttp1, ReferenceHttp2
+from netio.wire import ENGINES, EngineName
+
+WRONG_LOOP = "a session belongs to the event loop it was first used on: make one for each loop"
 
 Http2Wish = bool | Literal["prior-knowledge"]
 """True: if the server agrees by ALPN; False: never; "prior-knowledge": always, also in clear text."""
@@ -108,8 +111,11 @@ class Pool:
         http2: Http2Wish = True,
         verify: bool | str | ssl.SSLContext = True,
         connect: Connect | None = None,
+        engine: EngineName = "fast",
     ) -> None:
+        self._engines = ENGINES[engine]()
         self.runtime: Runtime = current_runtime()
+        self._is_current = self.runtime.is_current
         self._clock = clock
         self._http2: Http2Wish = http2
         self.is_closed = False
@@ -121,6 +127,9 @@ class Pool:
             close=self._close,
             multiplexes=self._multiplexes,
         )
+        # What connections tell their owner is what the ledger wants to know.
+        self.exchange_over = self._ledger.give
+        self.capacity_changed = self._ledger.changed
         self._timer = Timer(self.runtime, clock, expire=self._ledger.expire, is_idle=lambda: not len(self._ledger))
         self._environment = Environment(self.runtime, clock, self._timer.watchdog)
 
@@ -135,7 +144,12 @@ class Pool:
         It is sent a second time, once, if it provably did not reach the server, or if a connection that had served
         before died without a byte of an answer and the request may be repeated (RFC 9110 section 9.2.2).
         """
-        connection, is_new = await self._acquire(request)
+        if not self._is_current():
+            raise WrongEventLoop(WRONG_LOOP)
+        is_new = False
+        connection = self._ledger.take(request.url.origin)
+        if connection is None or connection.needs_look or not request.is_idempotent:
+            connection, is_new = await self._acquire(request, connection)
         try:
             return await connection.send(request)
         except (ConnectionLost, StreamReset) as error:
@@ -145,20 +159,19 @@ class Pool:
         if was_sent:
             self._ledger.drop_idle(request.url.origin)
         try:
-            connection, _ = await self._acquire(request)
+            connection, _ = await self._acquire(request, None)
             return await connection.send(request)
         except RequestError as error:
             error.sent = error.sent or was_sent
             raise
 
-    async def _acquire(self, request: Request) -> tuple[Connection, bool]:
-        """Return a connection, and whether it has only just been opened.
+    async def _acquire(self, request: Request, connection: Connection | None) -> tuple[Connection, bool]:
+        """Return a connection that is fit for the request, and whether it has only just been opened.
 
-        A place is taken on it, and it is `connection.send` that gives it back.
+        `connection` is what was found so far. A place is taken on it, and it is `connection.send` that gives it back.
         """
         origin = request.url.origin
         while not self.is_closed:
-            connection = self._ledger.take(origin)
             is_new = False
             if connection is None:
                 connection = await self._queue(request, origin)
@@ -166,10 +179,35 @@ class Pool:
             if connection.has_unsent:
                 await self._let_flush(connection)
             # A new connection is taken as it is: a server that closes each at once must not be dialed for ever.
-            if not self.is_closed and (is_new or not connection.is_stale()):
+            if not self.is_closed and (is_new or not connection.is_stale(request)):
                 return connection, is_new
             self._ledger.give(connection)
+            connection = self._ledger.take(origin)
         raise SessionClosed("the session is closed", request=request)
+
+    async def connect(self, request: Request, count: int) -> int:
+        """Have `count` connections ready for requests like this one; return how many there are, one for HTTP/2."""
+        if not self.runtime.is_current():
+            raise WrongEventLoop(WRONG_LOOP)
+        if self.is_closed:
+            raise SessionClosed("the session is closed", request=request)
+        origin, held = request.url.origin, list[Connection]()
+
+        async def hold_another() -> None:
+            held.append(await self._queue(request, origin))
+
+        try:
+            while len(held) < count and (connection := self._ledger.take(origin)) is not None:
+                held.append(connection)
+            async with anyio.create_task_group() as group:
+                for _ in range(count - len(held)):
+                    group.start_soon(hold_another)
+        except BaseExceptionGroup as group_error:
+            raise _first(group_error) from None
+        finally:
+            for connection in held:
+                self._ledger.give(connection)
+        return len(set(held))
 
     async def _let_flush(self, connection: Connection) -> None:
         """Give the task that sent the end of the last request a few turns to notice that it is done.
@@ -208,7 +246,7 @@ class Pool:
         self._ledger.leave(ticket)
         if ticket.error is not None:
             raise _for_request(ticket.error, request)
-        raise _queue_timeout(request, wait, phase)
+        raise _queue_timeout(request, wait, phase, self._clock.now())
 
     # ------------------------------------------------------------------ connections
 
@@ -224,7 +262,7 @@ class Pool:
         """Open a connection, in the background, and give it to the ledger, whoever waits for it by then."""
         if self.is_closed:
             return
-        dial = Dial(origin)
+        dial = Dial(origin, self._clock)
         wait = _DialWait(deadline_after(self._clock.now(), ticket.connect_seconds))
         self._dials.add(wait)
         self._timer.watchdog.add(wait)
@@ -244,19 +282,21 @@ class Pool:
         finally:
             self._dials.discard(wait)
             self._timer.watchdog.discard(wait)
-            self._end_dial(origin, link, error)
+            dial.end()
+            self._end_dial(dial, link, error)
 
-    def _end_dial(self, origin: Origin, link: Link | None, error: Exception | None) -> None:
+    def _end_dial(self, dial: Dial, link: Link | None, error: Exception | None) -> None:
         if self.is_closed:
             if link is not None:
                 link.abort()
         elif link is not None:
-            self._open(origin, link)
+            self._open(dial, link)
         else:
             assert error is not None  # nothing but the time limit and `aclose` ends a dial without one
-            self._ledger.dial_failed(origin, error)
+            self._ledger.dial_failed(dial.origin, error)
 
-    def _open(self, origin: Origin, link: Link) -> None:
+    def _open(self, dial: Dial, link: Link) -> None:
+        origin = dial.origin
         speaks_http2 = link.alpn == "h2" or (self._http2 == "prior-knowledge" and not origin.is_tls)
         if self._http2 == "prior-knowledge" and not speaks_http2:
             link.abort()
@@ -264,16 +304,10 @@ class Pool:
             return
         connection: Connection
         if speaks_http2:
-            connection = Http2Connection(origin, link, ReferenceHttp2(), self._environment, self)
+            connection = Http2Connection(origin, link, self._engines.http2(), self._environment, self, dial.took)
         else:
-            connection = Http1Connection(origin, link, ReferenceHttp1(), self._environment, self)
+            connection = Http1Connection(origin, link, self._engines.http1(), self._environment, self, dial.took)
         self._ledger.dialed(origin, connection, multiplexes=speaks_http2, now=self._clock.now())
-
-    def exchange_over(self, connection: Connection) -> None:
-        self._ledger.give(connection)
-
-    def capacity_changed(self, connection: Connection) -> None:
-        self._ledger.changed(connection)
 
     def _close(self, connection: Connection) -> None:
         if not connection.is_closed:
@@ -296,6 +330,14 @@ class Pool:
             await self.runtime.aclose()
 
 
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of several; if it is about a request, so are the others."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def _may_resend(request: Request, error: ConnectionLost | StreamReset, *, is_new: bool) -> bool:
     if not request.body.is_replayable:
         return False
@@ -311,7 +353,13 @@ def _for_request(error: Exception, request: Request) -> Exception:
     return error
 
 
-def _queue_timeout(request: Request, wait: _QueueWait, phase: Phase) -> TimeoutError:
+def _queue_timeout(request: Request, wait: _QueueWait, phase: Phase, now: float) -> TimeoutError:
+    error = _queue_error(request, wait, phase)
+    error.took = {"queue": max(0.0, now - request.started)}
+    return error
+
+
+def _queue_error(request: Request, wait: _QueueWait, phase: Phase) -> TimeoutError:
     if wait.deadline >= request.deadline:
         return TotalTimeout("the deadline of the request passed", request=request, phase=phase, sent=False)
     if phase == "connect":
@@ -327,4 +375,7 @@ def _queue_timeout(request: Request, wait: _QueueWait, phase: Phase) -> TimeoutE
 
 
 def _connect_timeout(dial: Dial, seconds: float | None) -> ConnectTimeout:
-    return ConnectTimeout(f"connecting to {dial.origin} took longer than {seconds:g} s", phase=dial.phase)
+    dial.end()
+    error = ConnectTimeout(f"connecting to {dial.origin} took longer than {seconds:g} s", phase=dial.phase)
+    error.took = dict(dial.took)
+    return error

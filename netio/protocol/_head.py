@@ -16,15 +16,43 @@ _FRAMING_FIELDS = frozenset(("host", "content-length", "transfer-encoding", "upg
 _DIGITS = re.compile(r"[0-9]{1,19}").fullmatch
 
 
+MAX_HEADS = 1_024
+"""Heads that are remembered; a service has that many routes, and who never repeats a URL gains nothing anyway."""
+
+
+class Heads:
+    """The heads of requests that were sent before, each with what an engine keeps in it (`RequestHead.encoded`).
+
+    They belong to one pool, since they may hold credentials.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], RequestHead] = {}
+
+    def of(self, request: Request) -> RequestHead:
+        """Return the head of a request. Raises `InvalidRequest` for one that contradicts itself or the body."""
+        url, body = request.url, request.body
+        key = (request.method, url.origin, url.target, request.fields, body.content_type, body.length)
+        head = self._known.get(key)
+        if head is None:
+            head = request_head(request)
+            if len(self._known) >= MAX_HEADS:
+                self._known.clear()
+            self._known[key] = head
+        return head
+
+
 def request_head(request: Request) -> RequestHead:
-    """Return the head of a request. Raises `InvalidRequest` for a head that contradicts itself or the body."""
+    """Make the head of a request. Raises `InvalidRequest` for one that contradicts itself or the body."""
     url, body = request.url, request.body
     authority = url.origin.authority
     length = body.length
     fields: list[Field] = []
     seen: set[str] = set()
     closes = False
-    for name, value in request.headers.fields:
+    for name, value in request.fields:
         lowered = name.lower()
         if lowered not in _FRAMING_FIELDS:
             if lowered not in _CONNECTION_FIELDS:

@@ -3,48 +3,55 @@
 States: idle -> busy -> idle, or -> closed. Only a clean and complete end on both sides leads back to idle. Everything
 else closes the connection: what is left of an exchange that was given up must never meet the next one.
 
-On a pulled link nothing is read while the connection is idle. Whether the peer has closed it, or has said something
-that nobody asked for, is looked up right before the first byte of the next request (`is_stale`).
+A pushed link tells what the server says while the connection is idle: it is closed, whether that is an end or something
+that nobody asked for. On a pulled link nothing is read then, and it is looked up right before the first byte of the
+next request (`is_stale`).
 """
 
 from __future__ import annotations
 
-from netio.errors import ConnectionLost, InvalidRequest, ProtocolError, RequestError, SessionClosed
+from collections.abc import Mapping
+
+from netio.errors import ConnectionLost, InvalidRequest, Phase, ProtocolError, RequestError, SessionClosed
 from netio.message import Request
-from netio.protocol._connection import (
-    INLINE_BODY,
-    SESSION_CLOSED,
-    Connection,
-    Environment,
-    Exchange,
-    Owner,
-)
-from netio.protocol._head import request_head
+from netio.protocol._connection import SESSION_CLOSED, Connection, Environment, Owner
+from netio.protocol._exchange import Exchange
+from netio.protocol._upload import INLINE_BODY, Upload
 from netio.transport import Link, wake
 from netio.url import Origin
-from netio.wire import Http1Engine, Message
+from netio.wire import Http1Engine, Message, RequestHead
+
+PAUSE_ABOVE = 262_144
+"""Bytes of a streamed body that may lie unread before the link is asked to pause: what one read may bring."""
 
 
 class Http1Connection(Connection):
     """See the module's docstring."""
 
-    __slots__ = ("_engine", "_exchange")
+    __slots__ = ("_engine", "_exchange", "_has_sent_body", "_is_paused", "_unread")
 
-    def __init__(self, origin: Origin, link: Link, engine: Http1Engine, environment: Environment, owner: Owner) -> None:
-        super().__init__(origin, link, environment, owner)
+    def __init__(
+        self,
+        origin: Origin,
+        link: Link,
+        engine: Http1Engine,
+        environment: Environment,
+        owner: Owner,
+        dial_took: Mapping[Phase, float] | None = None,
+    ) -> None:
+        super().__init__(origin, link, environment, owner, dial_took)
         self._engine = engine
         self._exchange: Exchange | None = None
+        self._unread = 0
+        self._is_paused = False
+        self._has_sent_body = False
         link.start(self, is_pumped=False)
 
-    @property
-    def capacity(self) -> int:
-        return 0 if self.is_closed or self.is_leaving else 1
-
     def open(self, request: Request) -> Exchange:
-        body = request.body
+        engine = self._engine
         try:
-            head = request_head(request)
-            message, first = self._engine.start(head)
+            head = self.environment.heads.of(request)
+            message, first = engine.start(head)
         except InvalidRequest as error:
             # The engine is as good as before, and so is the connection: give it back.
             self.owner.exchange_over(self)
@@ -54,27 +61,35 @@ class Http1Connection(Connection):
             self.owner.exchange_over(self)
             raise
         self.uses += 1
-        exchange = self._exchange = Exchange(self, request, message, head.length)
-        if body.data is not None and len(body.data) <= INLINE_BODY:
-            if body.data:
-                first += self._engine.body(body.data)
-            self.link.write(first + self._engine.end())
-        else:
+        exchange = self._exchange = Exchange(self, request, message, self.environment.clock.now())
+        if engine.is_request_ended:
             self.link.write(first)
-            exchange.start_upload()
+        else:
+            self._begin_body(exchange, head, first)
         return exchange
 
-    async def send_piece(self, exchange: Exchange, piece: bytes) -> None:
+    def _begin_body(self, exchange: Exchange, head: RequestHead, first: bytes) -> None:
+        self._has_sent_body = True
+        data = exchange.request.body.data
+        expects = "expect" in exchange.request.headers
+        if data is not None and len(data) <= INLINE_BODY and not expects:
+            self.link.write(first + self._engine.body(data) + self._engine.end())
+            return
+        self.link.write(first)
+        Upload(exchange, head.length, expects=expects).start()
+
+    async def send_piece(self, exchange: Exchange, piece: bytes | memoryview) -> None:
         await self._write(exchange, self._engine.body(piece))
 
     async def send_end(self, exchange: Exchange) -> None:
         await self._write(exchange, self._engine.end())
 
-    async def _write(self, exchange: Exchange, data: bytes) -> None:
+    async def _write(self, exchange: Exchange, data: bytes | memoryview) -> None:
         if data:
             self.link.write(data)
         if not self._engine.is_request_ended:
-            await exchange.wait_to_write(for_room=False)
+            if exchange.upload is not None:
+                await exchange.upload.wait_to_write(for_room=False)
             return
         # The answer may be here before this task runs again, and the next request right behind it: so the exchange does
         # not wait for the last bytes to leave. If they don't, whoever waits on the connection runs into its time limit.
@@ -90,6 +105,10 @@ class Http1Connection(Connection):
 
     def take_chunks(self, message: Message) -> list[bytes]:
         chunks, message.chunks = message.chunks, []
+        self._unread = 0
+        if self._is_paused:
+            self._is_paused = False
+            self.link.resume()
         return chunks
 
     # ------------------------------------------------------------------ what the link tells
@@ -101,37 +120,59 @@ class Http1Connection(Connection):
         except ProtocolError as error:
             self.fail(error)
             return
-        self._look_at(has_come_true)
+        exchange = self._exchange
+        if exchange is None:
+            return
+        message = exchange.message
+        if has_come_true and message.reader is not None:
+            message.reader.wake()
+        if message.is_complete:
+            if exchange.upload is None:
+                exchange.is_over = True
+                self.conclude(exchange)
+            else:
+                # The answer is there before the request was: nobody waits for the rest of it (RFC 9112 section 9.3).
+                exchange.abandon()
+        elif exchange.request.is_streamed:
+            self._hold_back(len(data))
+        if self.expecting:
+            self._wake_expecting()
+
+    def _hold_back(self, received: int) -> None:
+        """Stop reading while nobody takes what has come, so that the server has to wait (HAZARDS SLOW)."""
+        self._unread += received
+        if self._unread > PAUSE_ABOVE and not self._is_paused:
+            self._is_paused = True
+            self.link.pause()
 
     def lost(self, error: RequestError | None) -> None:
         exchange = self._exchange
         has_come_true = self._engine.feed_end(is_clean=error is None)
-        if exchange is not None and isinstance(exchange.message.error, ConnectionLost):
-            exchange.message.error.unanswered = self.bytes_received == exchange.started_at_byte
-            exchange.message.error.__cause__ = error
         self._close()
-        self._look_at(has_come_true)
-        self.owner.capacity_changed(self)
-
-    def _look_at(self, has_come_true: bool) -> None:
-        exchange = self._exchange
-        if exchange is None:
-            return
-        if has_come_true:
-            wake(exchange.message.reader)
-        if exchange.message.is_complete:
-            if exchange.is_uploading:
-                # The answer is there before the request was: nobody waits for the rest of it (RFC 9112 section 9.3).
-                exchange.abandon()
-            else:
+        if exchange is not None:
+            if isinstance(exchange.message.error, ConnectionLost):
+                exchange.message.error.unanswered = self.bytes_received == exchange.started_at_byte
+                exchange.message.error.__cause__ = error
+            if has_come_true:
+                wake(exchange.message.reader)
+            if exchange.upload is None:
                 exchange.settle()
+            else:
+                exchange.abandon()
+        self.owner.capacity_changed(self)
 
     # ------------------------------------------------------------------ ends
 
     def conclude(self, exchange: Exchange) -> None:
         self._exchange = None
+        self._unread = 0
         if not self._engine.is_reusable:
             self._close()
+        elif self._is_paused:
+            self._is_paused = False
+            self.link.resume()
+        if self._has_sent_body and self.link.is_pushed:
+            self.needs_look = self.link.has_unsent  # the server has answered without taking all of the request
         self.owner.exchange_over(self)
 
     def discard(self, exchange: Exchange) -> None:
@@ -150,13 +191,20 @@ class Http1Connection(Connection):
         else:
             self.owner.capacity_changed(self)
 
+    def is_stale(self, request: Request) -> bool:
+        if self.link.has_unsent:
+            self.capacity = 0
+        return super().is_stale(request)
+
     def _close(self) -> None:
         if not self.is_closed:
             self.is_closed = True
+            self.capacity = 0
             self.link.abort()
 
     async def aclose(self) -> None:
         self.is_closed = True
+        self.capacity = 0
         await self.link.aclose()
 
     def shut_down(self) -> None:

@@ -10,17 +10,13 @@ is cancelled or times out, is reset, and nothing else on the connection notices.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from netio.errors import ConnectionLost, InvalidRequest, Phase, ProtocolError, RequestError, SessionClosed
 from netio.message import Request
-from netio.protocol._connection import (
-    INLINE_BODY,
-    SESSION_CLOSED,
-    Connection,
-    Environment,
-    Exchange,
-    Owner,
-)
-from netio.protocol._head import request_head
+from netio.protocol._connection import SESSION_CLOSED, Connection, Environment, Owner
+from netio.protocol._exchange import Exchange
+from netio.protocol._upload import INLINE_BODY, Upload
 from netio.transport import Link, wake
 from netio.url import Origin
 from netio.wire import Http2Engine, Message, Stream
@@ -29,31 +25,29 @@ from netio.wire import Http2Engine, Message, Stream
 class Http2Connection(Connection):
     """See the module's docstring."""
 
-    __slots__ = ("_capacity", "_engine", "_exchanges")
+    __slots__ = ("_engine", "_exchanges")
 
-    def __init__(self, origin: Origin, link: Link, engine: Http2Engine, environment: Environment, owner: Owner) -> None:
-        super().__init__(origin, link, environment, owner)
+    def __init__(
+        self,
+        origin: Origin,
+        link: Link,
+        engine: Http2Engine,
+        environment: Environment,
+        owner: Owner,
+        dial_took: Mapping[Phase, float] | None = None,
+    ) -> None:
+        super().__init__(origin, link, environment, owner, dial_took)
         self._engine = engine
         self._exchanges: dict[Message, Exchange] = {}
-        self._capacity = self._told()
+        self.needs_look = False
+        self.is_provisional = True
+        self.capacity = engine.max_streams
         link.start(self, is_pumped=True)
         self._flush()
 
-    def _told(self) -> tuple[int, bool]:
-        """What the owner has to know of a change of."""
-        return self._engine.max_streams, self._engine.has_settings
-
-    @property
-    def is_provisional(self) -> bool:
-        return not self._engine.has_settings
-
-    @property
-    def capacity(self) -> int:
-        return 0 if self.is_closed or self.is_leaving else self._engine.max_streams
-
     def open(self, request: Request) -> Exchange:
         try:
-            head = request_head(request)
+            head = self.environment.heads.of(request)
             stream = self._engine.open(head)
         except (InvalidRequest, ConnectionLost) as error:
             self.owner.exchange_over(self)
@@ -65,24 +59,25 @@ class Http2Connection(Connection):
             raise
         self.uses += 1
         stream.credits_itself = not request.is_streamed
-        exchange = self._exchanges[stream] = Exchange(self, request, stream, head.length)
+        exchange = self._exchanges[stream] = Exchange(self, request, stream, self.environment.clock.now())
         if not stream.is_request_ended:
-            self._begin_body(exchange, stream)
+            self._begin_body(exchange, stream, head.length)
         self._flush()
         return exchange
 
-    def _begin_body(self, exchange: Exchange, stream: Stream) -> None:
+    def _begin_body(self, exchange: Exchange, stream: Stream, length: int | None) -> None:
         data = exchange.request.body.data
-        if data is None or len(data) > INLINE_BODY:
-            exchange.start_upload()
+        expects = "expect" in exchange.request.headers
+        if data is None or len(data) > INLINE_BODY or expects:
+            Upload(exchange, length, expects=expects).start()
             return
         taken = self._engine.send(stream, data)
         if taken == len(data):
             self._engine.end(stream)
         else:
-            exchange.start_upload(offset=taken)
+            Upload(exchange, length, offset=taken).start()
 
-    async def send_piece(self, exchange: Exchange, piece: bytes) -> None:
+    async def send_piece(self, exchange: Exchange, piece: bytes | memoryview) -> None:
         stream = exchange.message
         assert isinstance(stream, Stream)
         rest = memoryview(piece)
@@ -90,8 +85,8 @@ class Http2Connection(Connection):
             taken = self._engine.send(stream, rest)
             self._flush()
             rest = rest[taken:]
-            if not stream.is_request_ended:
-                await exchange.wait_to_write(for_room=bool(rest))
+            if not stream.is_request_ended and exchange.upload is not None:
+                await exchange.upload.wait_to_write(for_room=bool(rest))
 
     async def send_end(self, exchange: Exchange) -> None:
         stream = exchange.message
@@ -128,8 +123,15 @@ class Http2Connection(Connection):
         for stream in streams:
             self._look_at(stream)
         self._flush()
-        if self._told() != self._capacity:
-            self._capacity = self._told()
+        if self.expecting:
+            self._wake_expecting()
+        self._look_at_settings()
+
+    def _look_at_settings(self) -> None:
+        engine = self._engine
+        if self.capacity != engine.max_streams or self.is_provisional is engine.has_settings:
+            self.capacity = 0 if self.is_closed else engine.max_streams
+            self.is_provisional = not engine.has_settings
             self.owner.capacity_changed(self)
 
     def _look_at(self, stream: Stream) -> None:
@@ -138,7 +140,7 @@ class Http2Connection(Connection):
             wake(stream.writer)
         exchange = self._exchanges.get(stream)
         if exchange is not None and stream.is_complete:
-            if exchange.is_uploading:
+            if exchange.upload is not None:
                 # The answer is complete before the request was: the rest is not wanted (RFC 9113 section 8.1). What
                 # came of the answer is; taken now, as cancelling would give it up.
                 chunks = self._engine.take_chunks(stream)
@@ -153,7 +155,14 @@ class Http2Connection(Connection):
     # ------------------------------------------------------------------ ends
 
     def conclude(self, exchange: Exchange) -> None:
-        self._exchanges.pop(exchange.message, None)
+        stream = exchange.message
+        assert isinstance(stream, Stream)
+        if not stream.is_request_ended:  # the server did not want the body (Expect: 100-continue)
+            chunks = self._engine.take_chunks(stream)
+            self._engine.cancel(stream)
+            self._flush()
+            stream.chunks = chunks
+        self._exchanges.pop(stream, None)
         self.owner.exchange_over(self)
 
     def discard(self, exchange: Exchange) -> None:
@@ -168,6 +177,7 @@ class Http2Connection(Connection):
         if self.is_closed:
             return
         self.is_closed = True
+        self.capacity = 0
         self._engine.fail(error)
         self._flush()
         for stream, exchange in list(self._exchanges.items()):
@@ -181,6 +191,7 @@ class Http2Connection(Connection):
 
     async def aclose(self) -> None:
         self.is_closed = True
+        self.capacity = 0
         self._engine.close()
         self._flush()
         await self.link.aclose()

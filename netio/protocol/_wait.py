@@ -9,65 +9,72 @@ from netio.errors import Phase, ReadTimeout, TimeoutError, TotalTimeout, WriteTi
 from netio.transport import Waiter
 
 if TYPE_CHECKING:
-    from netio.protocol._connection import Exchange
+    from netio.protocol._exchange import Exchange
 
 
-class Wait:
-    """A task that waits for the response.
+class WriteWait:
+    """The task that sends a body, waiting for the server to take some of it: at most `Timeouts.write`."""
 
-    The server may be silent for `Timeouts.read`; as long as the request has not left, it may read nothing for
-    `Timeouts.write`; and all of it may take until `Exchange.total`. Which of them counts is seen at each look.
-    """
-
-    __slots__ = ("_seen", "_since", "deadline", "error", "exchange", "waiter")
+    __slots__ = ("_exchange", "_limit", "_waiter", "deadline", "error")
 
     def __init__(self, exchange: Exchange, waiter: Waiter, now: float) -> None:
-        timeouts = exchange.request.timeouts
-        self.exchange = exchange
-        self.waiter = waiter
+        self._exchange = exchange
+        self._waiter = waiter
+        self._limit = deadline_after(now, exchange.request.timeouts.write)
         self.error: TimeoutError | None = None
         """Set when the time is over, before the task is woken."""
-        self._since = now
-        self._seen = exchange.progress()
-        self.deadline = min(deadline_after(now, timeouts.read), deadline_after(now, timeouts.write), exchange.total)
-
-    @property
-    def phase(self) -> Phase:
-        return self.exchange.phase
-
-    def has_progressed(self) -> bool:
-        """Whether the server is not to blame for the time since the last look."""
-        seen, self._seen = self._seen, self.exchange.progress()
-        # While the body goes out, silence is not the peer's fault; the upload watches its own progress.
-        return seen != self._seen or self.exchange.is_uploading
+        self.deadline = min(self._limit, exchange.total)
 
     def look(self, now: float) -> None:
-        if self.has_progressed():
-            self._since = now
-        phase, timeouts = self.phase, self.exchange.request.timeouts
-        seconds = timeouts.write if phase == "send" else timeouts.read
-        self.deadline = min(deadline_after(self._since, seconds), self.exchange.total)
+        self.deadline = min(self._limit, self._exchange.total)  # which changes when the head of the answer is here
         if now >= self.deadline:
-            self.error = self._expired(phase, seconds)
-            self.waiter.wake()
-
-    def _expired(self, phase: Phase, seconds: float | None) -> TimeoutError:
-        request = self.exchange.request
-        if seconds is None or self.deadline >= self.exchange.total:
-            return TotalTimeout("the deadline of the request passed", request=request, phase=phase, sent=True)
-        if phase == "send":
-            return WriteTimeout(f"the server took no byte for {seconds:g} s", request=request, phase=phase, sent=True)
-        return ReadTimeout(f"the server sent no byte for {seconds:g} s", request=request, phase=phase, sent=True)
+            self.error = expired(self._exchange, "send", self._exchange.request.timeouts.write, now)
+            self._waiter.wake()
 
 
-class WriteWait(Wait):
-    """The same for the task that sends the body: each of its waits is for the server to take something."""
+class Pause:
+    """A wait that simply ends when its time has come."""
 
-    __slots__ = ()
+    __slots__ = ("_waiter", "deadline")
 
-    @property
-    def phase(self) -> Phase:
-        return "send"
+    def __init__(self, waiter: Waiter, deadline: float) -> None:
+        self._waiter = waiter
+        self.deadline = deadline
 
-    def has_progressed(self) -> bool:
-        return False
+    def look(self, now: float) -> None:
+        if now >= self.deadline:
+            self._waiter.wake()
+
+
+def expired(exchange: Exchange, phase: Phase, seconds: float | None, now: float) -> TimeoutError:
+    """Return the error of an exchange whose time is over, with what each phase of the request has taken."""
+    request = exchange.request
+    error: TimeoutError
+    if seconds is None or now >= exchange.total:
+        error = TotalTimeout("the deadline of the request passed", request=request, phase=phase, sent=True)
+    elif phase == "send":
+        error = WriteTimeout(f"the server took no byte for {seconds:g} s", request=request, phase=phase, sent=True)
+    else:
+        error = ReadTimeout(f"the server sent no byte for {seconds:g} s", request=request, phase=phase, sent=True)
+    error.took = phase_seconds(exchange, now)
+    return error
+
+
+def phase_seconds(exchange: Exchange, now: float) -> dict[Phase, float]:
+    """Return how many seconds each phase of a request has taken, the last one until now."""
+    connection, started = exchange.connection, exchange.request.started
+    took: dict[Phase, float] = {}
+    waited = max(0.0, exchange.opened_at - started)
+    if connection.opened_at >= started:  # while this request was there, so it waited for that
+        took.update(connection.dial_took)
+        waited = max(0.0, waited - sum(connection.dial_took.values()))
+    took = {"queue": waited, **took}
+    if exchange.upload is not None:
+        took["send"] = now - exchange.opened_at
+        return took
+    sent_at = exchange.opened_at if exchange.sent_at is None else exchange.sent_at
+    took["send"] = sent_at - exchange.opened_at
+    took["head"] = (now if exchange.head_at is None else exchange.head_at) - sent_at
+    if exchange.head_at is not None:
+        took["body"] = now - exchange.head_at
+    return took

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from typing import Protocol
 
 import anyio
-from anyio.abc import ByteStream
+
+from netio.errors import ConnectionLost
 
 BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
@@ -27,9 +29,22 @@ def words(error: BaseException) -> str:
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
-async def close_stream(stream: ByteStream) -> None:
+def lost_by(error: BaseException) -> ConnectionLost:
+    """Return the error of a connection that broke by another one."""
+    lost = ConnectionLost(f"the connection broke: {words(error)}")
+    lost.__cause__ = error
+    return lost
+
+
+class Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+async def close_stream(stream: Closable) -> None:
     """Close a stream at once; that it was broken already is no news."""
     try:
-        await anyio.aclose_forcefully(stream)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await stream.aclose()
     except BROKEN:
         return

@@ -3,7 +3,7 @@
 A connection (netio.protocol) writes to its link without waiting, gets what the peer sends through `Receiver.feed`, and
 sleeps in `wait` until it has woken itself. How the bytes move is the link's business:
 
-* A *pushed* link gets bytes from the loop at any time and feeds them as they come.
+* A *pushed* link gets bytes from the loop at any time and feeds them as they come: one over a socket of its own.
 * A *pulled* link reads only while a task is inside `wait`, and in that very task. That is all an HTTP/1.1 exchange
   needs, and saves a task switch for every read.
 
@@ -15,6 +15,7 @@ nobody waits. Every Link passes the kit in tests/transport/link_kit.py.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from typing import Protocol
 
 from netio.errors import RequestError
@@ -22,6 +23,10 @@ from netio.transport._runtime import Waiter
 
 HIGH_WATER = 65_536
 """Bytes a link queues before `drain` makes the writer wait (asyncio's and libuv's high-water mark)."""
+
+
+CLOSE_SECONDS = 1.0
+"""What `Link.aclose` may take to say goodbye."""
 
 
 class Receiver(Protocol):
@@ -56,7 +61,7 @@ class Link(ABC):
         """Begin to deliver to the receiver. Called once."""
 
     @abstractmethod
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Queue bytes to be sent in this order. A link that is broken or closed drops them: `lost` says so."""
 
     @abstractmethod
@@ -64,7 +69,7 @@ class Link(ABC):
         """Make a waiter for `wait` or `drain`, to be used once by the calling task."""
 
     @abstractmethod
-    async def wait(self, waiter: Waiter) -> None:
+    def wait(self, waiter: Waiter) -> Awaitable[None]:
         """Move bytes both ways until the waiter is woken, by the receiver or by anybody else."""
 
     @abstractmethod
@@ -72,8 +77,25 @@ class Link(ABC):
         """Return when less than `HIGH_WATER` is queued, the link is broken, or the waiter is woken."""
 
     @abstractmethod
-    def is_stale(self) -> bool:
+    def pause(self) -> None:
+        """Deliver nothing more until `resume`, as far as the link delivers by itself: so a slow reader slows the peer.
+
+        What was read already may still come.
+        """
+
+    @abstractmethod
+    def resume(self) -> None: ...
+
+    @property
+    @abstractmethod
+    def is_pushed(self) -> bool:
+        """Whether the receiver is told what happens to an idle link within a turn of the loop, and need not ask."""
+
+    @abstractmethod
+    def is_stale(self, *, is_thorough: bool = True) -> bool:
         """Whether the peer has ended or broken the silence of an idle link, so that it must not be used again.
+
+        A pushed link looks at the socket only if asked to be `is_thorough`.
 
         Synchronous, so that nothing can happen between the answer and the first byte written. What TLS has to say to
         itself in between (session tickets) is no such sign. What is stale once stays so.

@@ -19,11 +19,14 @@ import anyio
 import anyio.to_thread
 from anyio.abc import ByteStream
 
+from netio.deadline import Clock, SystemClock
 from netio.errors import ConnectError, Phase, RequestError, ResolveError, TLSError
 from netio.transport._broken import BROKEN, close_stream, words
 from netio.transport._contract import Link
 from netio.transport._receive_now import READ_SIZE
 from netio.transport._runtime import Runtime
+from netio.transport._socket_link import SocketLink
+from netio.transport._socket_stream import Duplex, SocketStream, connect_socket
 from netio.transport._stream_link import StreamLink
 from netio.transport._tls import TLSChannel, tls_context
 from netio.url import Origin
@@ -36,13 +39,27 @@ RESOLVER_THREADS = 20
 
 
 class Dial:
-    """One attempt to open a connection to an origin, and how far it has come."""
+    """One attempt to open a connection to an origin: how far it has come, and how many seconds each phase took."""
 
-    __slots__ = ("origin", "phase")
+    __slots__ = ("_clock", "_since", "origin", "phase", "took")
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._since = self._clock.now()
         self.origin = origin
         self.phase: Phase = "resolve"
+        self.took: dict[Phase, float] = {}
+
+    def enter(self, phase: Phase) -> None:
+        """Begin another phase."""
+        self.end()
+        self.phase = phase
+
+    def end(self) -> None:
+        """Count what the phase has taken until now."""
+        now = self._clock.now()
+        self.took[self.phase] = self.took.get(self.phase, 0.0) + now - self._since
+        self._since = now
 
 
 class Dialer:
@@ -68,12 +85,14 @@ class Dialer:
         """Open a link. Raises `ConnectError` and its kin; whatever else happens, no socket is left open."""
         origin = dial.origin
         stream = await self._open(dial)
-        if not origin.is_tls:
-            return StreamLink(stream, self._runtime)
+        channel: TLSChannel | None = None
         try:
-            dial.phase = "tls"
-            channel = TLSChannel(await self._tls_context(), origin.host.rstrip("."))
-            await _shake_hands(stream, channel)
+            if origin.is_tls:
+                dial.enter("tls")
+                channel = TLSChannel(await self._tls_context(), origin.host.rstrip("."))
+                await shake_hands(stream, channel)
+            if isinstance(stream, SocketStream):
+                return SocketLink(stream.detach(), self._runtime, channel)
             return StreamLink(stream, self._runtime, channel)
         except BaseException:
             await close_stream(stream)
@@ -95,16 +114,16 @@ class Dialer:
         except OSError as error:
             raise TLSError(f"the certificates to trust cannot be read from {self._verify!r}: {error}") from error
 
-    async def _open(self, dial: Dial) -> ByteStream:
+    async def _open(self, dial: Dial) -> ByteStream | SocketStream:
         origin = dial.origin
         if self._connect is not None:
-            dial.phase = "connect"
+            dial.enter("connect")
             try:
                 return await self._connect(origin.host, origin.port)
             except (*BROKEN, anyio.EndOfStream) as error:
                 raise ConnectError(f"cannot connect to {origin}: {words(error)}") from error
         addresses = await self._resolve(origin)
-        dial.phase = "connect"
+        dial.enter("connect")
         return await _race(addresses, origin)
 
     async def _resolve(self, origin: Origin) -> Sequence[str]:
@@ -133,24 +152,24 @@ def _is_address(host: str) -> bool:
     return True
 
 
-async def _race(addresses: Sequence[str], origin: Origin) -> ByteStream:
+async def _race(addresses: Sequence[str], origin: Origin) -> SocketStream:
     """Connect to the first address that answers; the others are given up."""
     failures: list[tuple[str, OSError]] = []
-    winner: ByteStream | None = None
+    winner: socket.socket | None = None
 
     async def attempt(address: str, failed: anyio.Event) -> None:
         nonlocal winner
         try:
-            stream = await anyio.connect_tcp(address, origin.port)
+            sock = await connect_socket(address, origin.port)
         except OSError as error:
             failures.append((address, error))
             failed.set()
             return
         if winner is None:
-            winner = stream
+            winner = sock
             attempts.cancel_scope.cancel()
         else:
-            await close_stream(stream)
+            sock.close()
 
     try:
         async with anyio.create_task_group() as attempts:
@@ -161,26 +180,18 @@ async def _race(addresses: Sequence[str], origin: Origin) -> ByteStream:
                     await failed.wait()
     except BaseException:
         if winner is not None:
-            await close_stream(winner)
+            winner.close()
         raise
     if winner is not None:
-        return winner
+        return SocketStream(winner)
     if len(failures) < len(addresses):
         # On asyncio a Task.cancel() can get lost among the cancellations of anyio's own task groups (anyio#1214).
         raise anyio.get_cancelled_exc_class()
-    tried = "; ".join(f"{address}: {words(_innermost(error))}" for address, error in failures)
+    tried = "; ".join(f"{address}: {words(error)}" for address, error in failures)
     raise ConnectError(f"cannot connect to {origin}: {tried}") from failures[-1][1]
 
 
-def _innermost(error: OSError) -> BaseException:
-    """anyio says "all connection attempts failed" and keeps what happened as the cause."""
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return cause if isinstance(cause, OSError) else error
-
-
-async def _shake_hands(stream: ByteStream, channel: TLSChannel) -> None:
+async def shake_hands(stream: Duplex, channel: TLSChannel) -> None:
     received = b""
     while True:
         try:
@@ -202,7 +213,7 @@ async def _shake_hands(stream: ByteStream, channel: TLSChannel) -> None:
             raise TLSError(f"the connection broke during the TLS handshake: {words(error)}") from error
 
 
-async def _try_send(stream: ByteStream, data: bytes) -> None:
+async def _try_send(stream: Duplex, data: bytes) -> None:
     try:
         await stream.send(data)
     except BROKEN:

@@ -17,7 +17,7 @@ import asyncio
 import logging
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVarTuple, Unpack
 
 import anyio
@@ -26,6 +26,8 @@ Ts = TypeVarTuple("Ts")
 
 CLOSE_GRACE = 2.0
 """Seconds that background tasks get to end once they are cancelled; only a user's code could need them."""
+
+_get_running_loop = asyncio._get_running_loop  # unlike its public twin it does not raise where there is none
 
 _log = logging.getLogger("netio")
 
@@ -43,8 +45,21 @@ class Waiter(ABC):
         """Let the task go on; do nothing if it was woken before. Never raises, never runs anything of the task."""
 
     @abstractmethod
-    async def park(self) -> None:
+    def park(self) -> Awaitable[None]:
         """Sleep until woken; at once if that has happened already."""
+
+
+class _Done:
+    """An awaitable that does not wait."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+_DONE = _Done()
 
 
 def wake(waiter: Waiter | None) -> None:
@@ -95,6 +110,21 @@ class Runtime(ABC):
     @abstractmethod
     def is_current(self) -> bool:
         """Whether the calling code runs on this event loop."""
+
+    # The loop calls back, at each of its turns, while the socket with this descriptor can be read from or written to.
+    # Removing what was not added does nothing, also on a loop that is closed.
+
+    @abstractmethod
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None: ...
+
+    @abstractmethod
+    def remove_reader(self, descriptor: int) -> None: ...
+
+    @abstractmethod
+    def add_writer(self, descriptor: int, callback: Callable[[], None]) -> None: ...
+
+    @abstractmethod
+    def remove_writer(self, descriptor: int) -> None: ...
 
     @abstractmethod
     def soon(self, function: Callable[[], object]) -> None:
@@ -155,10 +185,11 @@ class _AsyncioWaiter(Waiter):
         if future is not None and not future.done():
             future.set_result(None)
 
-    async def park(self) -> None:
-        if not self.is_awake:
-            self._future = self._loop.create_future()
-            await self._future
+    def park(self) -> Awaitable[None]:
+        if self.is_awake:
+            return _DONE
+        self._future = self._loop.create_future()
+        return self._future
 
 
 class AsyncioRuntime(Runtime):
@@ -173,7 +204,21 @@ class AsyncioRuntime(Runtime):
         return _AsyncioWaiter(self._loop)
 
     def is_current(self) -> bool:
-        return asyncio._get_running_loop() is self._loop
+        return _get_running_loop() is self._loop
+
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self._loop.add_reader(descriptor, callback)
+
+    def remove_reader(self, descriptor: int) -> None:
+        if not self._loop.is_closed():
+            self._loop.remove_reader(descriptor)
+
+    def add_writer(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self._loop.add_writer(descriptor, callback)
+
+    def remove_writer(self, descriptor: int) -> None:
+        if not self._loop.is_closed():
+            self._loop.remove_writer(descriptor)
 
     def soon(self, function: Callable[[], object]) -> None:
         try:

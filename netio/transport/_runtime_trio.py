@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 from collections.abc import Awaitable, Callable
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import Any
 
 import trio
@@ -17,10 +19,13 @@ from trio.lowlevel import (
     in_trio_task,
     reschedule,
     spawn_system_task,
+    wait_readable,
     wait_task_rescheduled,
 )
 
 from netio.transport._runtime import Background, Runtime, Waiter
+
+_log = logging.getLogger("netio")
 
 
 def is_inside_trio() -> bool:
@@ -52,18 +57,93 @@ class _TrioWaiter(Waiter):
         return Abort.SUCCEEDED
 
 
+class _Poller:
+    """All sockets of a runtime, watched by one task.
+
+    trio wants a task for each socket that is waited for, and tells the kernel anew at each wait. Here one task waits
+    for a selector to have something, and the sockets stay registered with that; so on trio, too, bytes are pushed.
+    """
+
+    def __init__(self) -> None:
+        self._selector = DefaultSelector()
+
+    def watch(self, descriptor: int, event: int, callback: Callable[[], None]) -> None:
+        key = self._selector.get_map().get(descriptor)
+        if key is None:
+            self._selector.register(descriptor, event, {event: callback})
+        else:
+            self._selector.modify(descriptor, key.events | event, {**key.data, event: callback})
+
+    def unwatch(self, descriptor: int, event: int) -> bool:
+        """Forget a callback; return whether none is left."""
+        key = self._selector.get_map().get(descriptor)
+        if key is not None and key.events & event:
+            rest = {other: callback for other, callback in key.data.items() if other != event}
+            if rest:
+                self._selector.modify(descriptor, key.events & ~event, rest)
+            else:
+                self._selector.unregister(descriptor)
+        return not self._selector.get_map()
+
+    async def run(self) -> None:
+        selector = self._selector
+        try:
+            while True:
+                await wait_readable(selector)
+                for key, events in selector.select(0):
+                    for event, callback in key.data.items():
+                        if events & event:
+                            _call(callback)
+        finally:
+            selector.close()
+
+
+def _call(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        # Callbacks handle what can happen; one bug must not stop the bytes of all other connections.
+        _log.exception("netio: %r failed; please report this", callback)
+
+
 class TrioRuntime(Runtime):
     """trio."""
 
     def __init__(self) -> None:
         super().__init__()
         self._token: TrioToken = current_trio_token()
+        self._poller: _Poller | None = None
+        self._polling: Background
 
     def waiter(self) -> Waiter:
         return _TrioWaiter()
 
     def is_current(self) -> bool:
         return in_trio_task() and current_trio_token() is self._token
+
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self._watch(descriptor, EVENT_READ, callback)
+
+    def remove_reader(self, descriptor: int) -> None:
+        self._unwatch(descriptor, EVENT_READ)
+
+    def add_writer(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self._watch(descriptor, EVENT_WRITE, callback)
+
+    def remove_writer(self, descriptor: int) -> None:
+        self._unwatch(descriptor, EVENT_WRITE)
+
+    def _watch(self, descriptor: int, event: int, callback: Callable[[], None]) -> None:
+        if self._poller is None:
+            self._poller = _Poller()
+            self._polling = self.spawn(self._poller.run)
+        self._poller.watch(descriptor, event, callback)
+
+    def _unwatch(self, descriptor: int, event: int) -> None:
+        poller = self._poller
+        if poller is not None and poller.unwatch(descriptor, event):
+            self._poller = None
+            self._polling.cancel()
 
     def soon(self, function: Callable[[], object]) -> None:
         try:

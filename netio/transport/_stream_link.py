@@ -21,13 +21,11 @@ from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
 from netio.errors import ConnectionLost, RequestError
-from netio.transport._broken import BROKEN, close_stream, words
-from netio.transport._contract import HIGH_WATER, Link, Receiver
+from netio.transport._broken import BROKEN, close_stream, lost_by
+from netio.transport._contract import CLOSE_SECONDS, HIGH_WATER, Link, Receiver
 from netio.transport._receive_now import READ_SIZE, find_receive_now
-from netio.transport._runtime import Background, Runtime, Waiter
+from netio.transport._runtime import Background, Runtime, Waiter, wake
 from netio.transport._tls import TLSChannel
-
-CLOSE_SECONDS = 1.0
 
 SMALL = 20_480
 """Bytes that a pulled link sends in the task that is about to receive: a head and a body of 16 KiB."""
@@ -63,6 +61,7 @@ class StreamLink(Link):
         "_has_leftover",
         "_is_closed",
         "_is_cut",
+        "_is_paused",
         "_is_pumped",
         "_is_receiving",
         "_is_sending",
@@ -74,6 +73,7 @@ class StreamLink(Link):
         "_reading",
         "_receive_now",
         "_receiver",
+        "_resumed",
         "_runtime",
         "_send_failure",
         "_stream",
@@ -104,6 +104,8 @@ class StreamLink(Link):
         self._reading: Background | None = None
         self._receive_now = find_receive_now(stream)
         self._is_receiving = False
+        self._is_paused = False
+        self._resumed: Waiter | None = None  # where a paused reader task sleeps
         self._is_spoilt = False
         self._has_leftover = tls is not None  # the last flight of the handshake may have brought more along
 
@@ -150,7 +152,7 @@ class StreamLink(Link):
 
     # ------------------------------------------------------------------ out
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         if self._is_unwritable:
             return
         if self._tls is not None:
@@ -159,7 +161,7 @@ class StreamLink(Link):
             except RequestError as error:
                 self._tell(error)
                 return
-        self._enqueue(data)
+        self._enqueue(bytes(data))  # a copy only of a view, which not every stream could send
 
     def _enqueue(self, data: bytes) -> None:
         self._queue.append(data)
@@ -213,7 +215,7 @@ class StreamLink(Link):
             self._send_failure = error
         except Exception as error:  # a stream that is not ours may raise anything
             self._stop_writing()
-            self._tell(_lost(error))
+            self._tell(lost_by(error))
         except BaseException:  # cancelled, perhaps half-way, so nothing may follow
             self._stop_writing()
             self._is_cut = True
@@ -239,7 +241,19 @@ class StreamLink(Link):
 
     async def _read_on(self) -> None:
         while not self._is_told:
-            self._take_in(await self._receive())
+            if self._is_paused:
+                self._resumed = self._runtime.waiter()
+                await self._resumed.park()
+                self._resumed = None
+            else:
+                self._take_in(await self._receive())
+
+    def pause(self) -> None:
+        self._is_paused = True
+
+    def resume(self) -> None:
+        self._is_paused = False
+        wake(self._resumed)
 
     async def _receive(self) -> bytes | None:
         """Return received bytes, None at the end of input; errors are told at once and look like the end."""
@@ -252,7 +266,7 @@ class StreamLink(Link):
         except anyio.EndOfStream:
             return None
         except Exception as error:  # one of BROKEN, or whatever else a stream that is not ours raises
-            self._tell(_lost(error))
+            self._tell(lost_by(error))
             return None
         finally:
             self._is_receiving = False
@@ -274,7 +288,7 @@ class StreamLink(Link):
         if self._tls is not None:
             return ConnectionLost("the server closed the TLS connection without close_notify")
         # A reset is reported once: if the send has taken the report, the receive sees nothing but an end.
-        return None if self._send_failure is None else _lost(self._send_failure)
+        return None if self._send_failure is None else lost_by(self._send_failure)
 
     def _decrypt(self, tls: TLSChannel, data: bytes) -> bytes:
         data = tls.decrypt(data)
@@ -290,7 +304,11 @@ class StreamLink(Link):
 
     # ------------------------------------------------------------------ idle and end
 
-    def is_stale(self) -> bool:
+    @property
+    def is_pushed(self) -> bool:
+        return self._is_pumped
+
+    def is_stale(self, *, is_thorough: bool = True) -> bool:
         if self._is_told or self._is_unwritable:
             return True
         if self._is_pumped or self._receive_now is None:
@@ -346,9 +364,3 @@ class StreamLink(Link):
                 self._has_news(self._receive_now)
         finally:
             self.abort()
-
-
-def _lost(error: BaseException) -> ConnectionLost:
-    lost = ConnectionLost(f"the connection broke: {words(error)}")
-    lost.__cause__ = error
-    return lost

@@ -91,7 +91,7 @@ class TLSChannel:
             self.failure.__cause__ = error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | memoryview) -> bytes:
         """Return the ciphertext of some plaintext, behind whatever else is to be sent."""
         try:
             self._object.write(data)

@@ -33,15 +33,36 @@ class Wish(IntEnum):
     END = 3
 
 
+_NOTHING, _HEAD, _PROGRESS = Wish.NOTHING, Wish.HEAD, Wish.PROGRESS  # names are faster than members
+
+
 class RequestHead:
-    """The control data and fields of a request, ready to be encoded.
+    """The control data and fields of a request, ready to be encoded. Never changed, so it may be sent many times.
 
     `length` is the length of the body in bytes, None if only its end will tell. `fields` holds neither Host nor framing
-    fields (Content-Length, Transfer-Encoding, Connection): those are the engine's (HAZARDS REQ-03). `closes` asks
-    for "Connection: close", which only HTTP/1.1 has.
+    fields (Content-Length, Transfer-Encoding, Connection, Upgrade): those are the engine's (HAZARDS REQ-03).
+
+    Only HTTP/1.1 has these: `closes` asks for "Connection: close"; `upgrade` is the value of an Upgrade field, which
+    goes with "Connection: upgrade" (RFC 9110 section 7.8). For the method CONNECT, `target` and `authority` are both
+    the host and port to be connected to, and there is no body (section 9.3.6).
+
+    Only HTTP/2 has this: `protocol` makes a CONNECT an extended one, with scheme and target as usual (RFC 8441).
+
+    `encoded` is for the engine: the checked and encoded HTTP/1.1 head, None until it was sent for the first time.
     """
 
-    __slots__ = ("authority", "closes", "fields", "length", "method", "scheme", "target")
+    __slots__ = (
+        "authority",
+        "closes",
+        "encoded",
+        "fields",
+        "length",
+        "method",
+        "protocol",
+        "scheme",
+        "target",
+        "upgrade",
+    )
 
     def __init__(
         self,
@@ -53,6 +74,8 @@ class RequestHead:
         length: int | None,
         *,
         closes: bool = False,
+        upgrade: str | None = None,
+        protocol: str | None = None,
     ) -> None:
         self.method = method
         self.scheme = scheme
@@ -61,6 +84,9 @@ class RequestHead:
         self.fields = fields
         self.length = length
         self.closes = closes
+        self.upgrade = upgrade
+        self.protocol = protocol
+        self.encoded: bytes | None = None
 
 
 # Methods whose definition anticipates a body: an empty one is announced as Content-Length: 0 (RFC 9110 section 8.6).
@@ -117,7 +143,7 @@ class Message:
         self.trailers: tuple[Field, ...] = ()
         self.is_complete = False
         self.error: RequestError | None = None
-        self.wish = Wish.NOTHING
+        self.wish = _NOTHING
         self.reader: Any = None
         self.writer: Any = None
 
@@ -125,30 +151,43 @@ class Message:
         """Whether what one could wish for is here already."""
         if self.is_complete:
             return True
-        if wish is Wish.HEAD:
+        if wish is _HEAD:
             return self.head is not None
-        return wish is Wish.PROGRESS and bool(self.chunks)
+        return wish is _PROGRESS and bool(self.chunks)
+
+    def grant(self) -> bool:
+        """Clear the wish if it has come true; return whether it has."""
+        if not self.wish or not self.has(self.wish):
+            return False
+        self.wish = _NOTHING
+        return True
 
 
 class Http1Engine(ABC):
     """The client side of one HTTP/1.1 connection: one exchange after the other (RFC 9112).
 
-    A new engine is idle. `start` begins an exchange; it is over when the request is `ended` and the message complete.
+    A new engine is idle. `start` begins an exchange; it is over when the request is ended and the message complete.
     Then `is_reusable` says whether the connection may carry another one.
+
+    The connection becomes a tunnel with a 101 to a request that asked for an upgrade, and with a 2xx to CONNECT: the
+    final head is there, and every byte after it is a chunk of a body that only the end of the connection completes.
+    `body` then passes bytes on as they are. Any other answer to such a request is a response like all others.
     """
+
+    __slots__ = ()
 
     @abstractmethod
     def start(self, head: RequestHead) -> tuple[Message, bytes]:
-        """Begin an exchange: return the message to come, and the encoded head.
+        """Begin an exchange: return the message to come, and the encoded head. A body of length 0 ends the request.
 
         Raises `InvalidRequest` for what cannot be sent; the engine is then still idle.
         """
 
     @abstractmethod
-    def body(self, data: bytes) -> bytes:
+    def body(self, data: bytes | memoryview) -> bytes | memoryview:
         """Frame a piece of the request body; the last byte of an announced length ends the request.
 
-        Raises `RequestBodyError` if it is more than was announced.
+        In a tunnel, return the bytes as they are. Raises `RequestBodyError` if it is more than was announced.
         """
 
     @abstractmethod
@@ -166,8 +205,8 @@ class Http1Engine(ABC):
     def feed_end(self, *, is_clean: bool) -> bool:
         """Take the end of input; return whether the message's wish came true.
 
-        A body that ends with the connection is complete only if the end `is_clean` (a FIN; under TLS a close_notify).
-        Otherwise the message gets `ConnectionLost` or `IncompleteBody`.
+        A body that ends with the connection, and a tunnel, is complete only if the end `is_clean` (a FIN; under TLS a
+        close_notify). Otherwise the message gets `ConnectionLost` or `IncompleteBody`.
         """
 
     @property
@@ -180,91 +219,7 @@ class Http1Engine(ABC):
     def is_reusable(self) -> bool:
         """Whether a new exchange may `start`: at first, and after a clean end that both sides mean to outlive."""
 
-
-class Stream(Message):
-    """One HTTP/2 stream: the message to come, and what is left of the request."""
-
-    __slots__ = ("credits_itself", "id", "is_request_ended", "needs_room")
-
-    def __init__(self, stream_id: int) -> None:
-        super().__init__()
-        self.id = stream_id
-        self.is_request_ended = False
-        self.credits_itself = False
-        """Window credit is given as data arrives, for a reader that takes the whole body anyway."""
-        self.needs_room = False
-        """The sender waits for window; cleared by the engine when `send` may take more."""
-
-
-class Http2Engine(ABC):
-    """The client side of one HTTP/2 connection (RFC 9113).
-
-    A new engine has the preface and SETTINGS ready in `take()`. After every other call `has_output` may have become
-    true: whoever called writes `take()` to the connection, in the order in which it took it.
-    """
-
-    @abstractmethod
-    def open(self, head: RequestHead) -> Stream:
-        """Open a stream with HEADERS; a body of length 0 ends the request with it.
-
-        Raises `InvalidRequest` for what cannot be sent, and `ConnectionLost` with `sent=False` if there is no place.
-        """
-
-    @abstractmethod
-    def send(self, stream: Stream, data: bytes | memoryview) -> int:
-        """Queue as much of the request body as the windows allow; return how much that is.
-
-        If it is not all, `needs_room` is set, and `feed` returns the stream when there is room again. The last byte of
-        an announced length ends the request.
-        Raises `RequestBodyError` if it is more than was announced.
-        """
-
-    @abstractmethod
-    def end(self, stream: Stream) -> None:
-        """End the request, unless it has ended. Raises `RequestBodyError` if the body was shorter than announced."""
-
-    @abstractmethod
-    def feed(self, data: bytes) -> list[Stream]:
-        """Take received bytes; return the streams whose wish came true, that have room again, or that are complete."""
-
-    @abstractmethod
-    def fail(self, error: RequestError) -> list[Stream]:
-        """End every open stream with an error, since the connection is gone; return those that somebody waits for."""
-
-    @abstractmethod
-    def take_chunks(self, stream: Stream) -> list[bytes]:
-        """Take what has come of the body, and give its window credit back."""
-
-    @abstractmethod
-    def cancel(self, stream: Stream) -> None:
-        """Reset a stream that is not wanted any more (CANCEL), and give back the credit of what nobody took of it.
-
-        Later frames for it still count, and are dropped. Does nothing if the stream is closed already.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Queue GOAWAY (NO_ERROR): we are leaving."""
-
-    @abstractmethod
-    def take(self) -> bytes:
-        """Return what is to be written."""
-
     @property
     @abstractmethod
-    def has_output(self) -> bool: ...
-
-    @property
-    @abstractmethod
-    def open_streams(self) -> int:
-        """How many streams are open, as the peer counts them."""
-
-    @property
-    @abstractmethod
-    def has_settings(self) -> bool:
-        """Whether the peer's SETTINGS have come; before, `max_streams` is a careful guess."""
-
-    @property
-    @abstractmethod
-    def max_streams(self) -> int:
-        """How many streams may be open at once; 0 once the connection is leaving (GOAWAY, no ids left, error)."""
+    def is_tunnel(self) -> bool:
+        """Whether the connection speaks another protocol now, or leads to another server."""

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
-from h2.errors import ErrorCodes
+from netio.errors import ConnectionLost
+from netio.wire._contract2 import MAX_CONTINUATIONS, MAX_GOAWAY_DEBUG, MAX_SETTINGS, ErrorCode, GoAway
 
 HEADER_SIZE = 9
 MAX_FRAME_SIZE = 16_384  # the least that may be allowed, and the default (section 6.5.2)
 LAST_STREAM_ID = 2**31 - 1
+MAX_WINDOW = 2**31 - 1
+DEFAULT_WINDOW = 65_535  # section 6.9.2
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 GOAWAY_NO_ERROR = bytes.fromhex("000008 07 00 00000000 00000000 00000000")  # no stream of the server's was looked at
 
 
 class Kind(IntEnum):
-    """The frame types that mean something before their payload is read; there are more."""
-
     DATA = 0
     HEADERS = 1
+    PRIORITY = 2
     RST_STREAM = 3
     SETTINGS = 4
     PUSH_PROMISE = 5
+    PING = 6
     GOAWAY = 7
     WINDOW_UPDATE = 8
     CONTINUATION = 9
@@ -34,6 +38,17 @@ class Flag(IntFlag):
     ACK = 0x1
     END_HEADERS = 0x4
     PADDED = 0x8
+    PRIORITY = 0x20
+
+
+class Setting(IntEnum):
+    HEADER_TABLE_SIZE = 1
+    ENABLE_PUSH = 2
+    MAX_CONCURRENT_STREAMS = 3
+    INITIAL_WINDOW_SIZE = 4
+    MAX_FRAME_SIZE = 5
+    MAX_HEADER_LIST_SIZE = 6
+    ENABLE_CONNECT_PROTOCOL = 8
 
 
 _OF_A_STREAM = frozenset((Kind.DATA, Kind.HEADERS, Kind.RST_STREAM, Kind.WINDOW_UPDATE))
@@ -43,7 +58,7 @@ _WITH_BLOCK = frozenset((Kind.HEADERS, Kind.PUSH_PROMISE, Kind.CONTINUATION))
 class FrameError(Exception):
     """A frame that ends the connection, with the error code to tell the peer."""
 
-    def __init__(self, code: ErrorCodes, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
         self.code = code
 
@@ -79,6 +94,7 @@ class FrameReader:
         self._buffer = bytearray()
         self._is_begun = False
         self._is_in_block = False  # a header block goes on in CONTINUATION frames
+        self._continuations = 0
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
@@ -89,14 +105,11 @@ class FrameReader:
         if len(buffer) < HEADER_SIZE:
             return None
         if not self._is_begun:
-            if buffer[3] != Kind.SETTINGS or buffer[4] & Flag.ACK:  # section 3.4
-                begin = bytes(buffer[:40])
-                raise FrameError(ErrorCodes.PROTOCOL_ERROR, f"does not speak HTTP/2, its answer begins with {begin!r}")
+            check_first_frame(buffer)
             self._is_begun = True
         size = int.from_bytes(buffer[:3], "big")
         if size > MAX_FRAME_SIZE:
-            message = f"sent a frame of {size} bytes where {MAX_FRAME_SIZE} are allowed"
-            raise FrameError(ErrorCodes.FRAME_SIZE_ERROR, message)
+            raise too_large(size)
         if len(buffer) < HEADER_SIZE + size:
             return None
         frame = Frame(bytes(buffer[: HEADER_SIZE + size]))
@@ -106,13 +119,65 @@ class FrameReader:
 
     def _look_at(self, frame: Frame) -> None:
         if frame.stream_id and not frame.stream_id % 2 and frame.kind in _OF_A_STREAM:
-            message = f"used stream {frame.stream_id}, which only a push could have opened"
-            raise FrameError(ErrorCodes.PROTOCOL_ERROR, message)
+            raise pushed(frame.stream_id)
         is_whole = len(frame.raw) >= HEADER_SIZE + 8
         frame.is_goaway = frame.kind == Kind.GOAWAY and not frame.stream_id and is_whole and not self._is_in_block
         if frame.kind in _WITH_BLOCK:
             self._is_in_block = not frame.flags & Flag.END_HEADERS
+            self._continuations = self._continuations + 1 if frame.kind == Kind.CONTINUATION else 0
+            if self._continuations > MAX_CONTINUATIONS:
+                raise too_many("CONTINUATION frames for one header block", MAX_CONTINUATIONS, "MAX_CONTINUATIONS")
+        elif frame.kind == Kind.SETTINGS:
+            size = len(frame.raw) - HEADER_SIZE
+            if size and frame.flags & Flag.ACK:
+                raise FrameError(ErrorCode.FRAME_SIZE_ERROR, f"sent an acknowledgement of SETTINGS of {size} bytes")
+            if size > 6 * MAX_SETTINGS:
+                raise too_many("settings in one frame", MAX_SETTINGS, "MAX_SETTINGS")
+        elif frame.kind == Kind.WINDOW_UPDATE and len(frame.raw) == HEADER_SIZE + 4:
+            reserved = frame.raw[HEADER_SIZE]
+            frame.raw = frame.raw[:HEADER_SIZE] + bytes((reserved & 0x7F,)) + frame.raw[HEADER_SIZE + 1 :]
 
 
-def rst_stream(stream_id: int, code: ErrorCodes) -> bytes:
+def check_first_frame(begin: bytes | bytearray) -> None:
+    """Raise `FrameError` unless the first nine bytes are of SETTINGS, with which a peer begins (section 3.4)."""
+    if begin[3] != Kind.SETTINGS or begin[4] & Flag.ACK:
+        message = f"does not speak HTTP/2, its answer begins with {bytes(begin[:40])!r}"
+        raise FrameError(ErrorCode.PROTOCOL_ERROR, message)
+
+
+def too_large(size: int) -> FrameError:
+    message = f"sent a frame of {size} bytes where {MAX_FRAME_SIZE} are allowed"
+    return FrameError(ErrorCode.FRAME_SIZE_ERROR, message)
+
+
+def too_many(what: str, limit: int, name: str) -> FrameError:
+    return FrameError(ErrorCode.ENHANCE_YOUR_CALM, f"sent more than {limit:,} {what} ({name})")
+
+
+def pushed(stream_id: int) -> FrameError:
+    return FrameError(ErrorCode.PROTOCOL_ERROR, f"used stream {stream_id}, which only a push could have opened")
+
+
+def rst_stream(stream_id: int, code: ErrorCode) -> bytes:
     return b"\x00\x00\x04\x03\x00" + stream_id.to_bytes(4, "big") + int(code).to_bytes(4, "big")
+
+
+def name_of(code: int) -> str:
+    """Return the name of an error code (RFC 9113 section 7), or its number."""
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        return f"error {code:#x}"
+
+
+def read_goaway(payload: bytes) -> GoAway:
+    debug = payload[8 : 8 + MAX_GOAWAY_DEBUG].decode("latin-1")
+    last_stream_id = int.from_bytes(payload[:4], "big") & LAST_STREAM_ID
+    return GoAway(last_stream_id, int.from_bytes(payload[4:8], "big"), ascii(debug)[1:-1])
+
+
+def not_reached(said: GoAway, *, sent: bool) -> ConnectionLost:
+    """Return the error of a stream that the peer does not look at any more."""
+    debug = f", '{said.debug}'" if said.debug else ""
+    message = f"the server ended the connection before it came to this request (GOAWAY, {name_of(said.code)}{debug})"
+    return ConnectionLost(message, sent=sent)

@@ -22,41 +22,73 @@ from typing import Any
 import h2.exceptions
 from h2 import events
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 
-from netio.errors import ConnectionLost, ProtocolError, RequestBodyError, RequestError, StreamReset
-from netio.wire._blocks import request_block, response_fields, response_head
-from netio.wire._checks import announced_length, has_no_body
-from netio.wire._contract import MAX_INFORMATIONAL, Http2Engine, RequestHead, Stream
-from netio.wire._frames import GOAWAY_NO_ERROR, LAST_STREAM_ID, Flag, Frame, FrameError, FrameReader, Kind, rst_stream
-from netio.wire._streams import ReferenceStream, StreamTable
-
-_ENCODER_TABLE = 4_096  # the default of HPACK; a peer may ask for any size (HAZARDS H2-05)
-# Until the server has said how many streams it allows. Go and hyper assume 100, and have to send again what a server
-# with a lower limit refuses; one request can go at once, and the others wait a round trip for the answer.
-_STREAMS_BEFORE_SETTINGS = 1
+from netio.errors import ConnectionLost, InvalidRequest, ProtocolError, RequestBodyError, RequestError, StreamReset
+from netio.headers import Field
+from netio.wire._blocks import announced_length, request_block, response_head, response_trailers, trailer_block
+from netio.wire._checks import has_no_body
+from netio.wire._contract import MAX_INFORMATIONAL, RequestHead
+from netio.wire._contract2 import (
+    CONNECTION_WINDOW,
+    MAX_STREAM_WINDOW,
+    STREAM_WINDOW,
+    STREAMS_BEFORE_SETTINGS,
+    ErrorCode,
+    Http2Engine,
+    Stream,
+)
+from netio.wire._frames import (
+    GOAWAY_NO_ERROR,
+    LAST_STREAM_ID,
+    MAX_WINDOW,
+    Flag,
+    Frame,
+    FrameError,
+    FrameReader,
+    Kind,
+    name_of,
+    not_reached,
+    read_goaway,
+    rst_stream,
+)
+from netio.wire._guard import FloodGuard
+from netio.wire._streams import (
+    ReferenceStream,
+    StreamTable,
+    decoded,
+    encodable,
+    fault_in_words,
+    limit_encoder,
+    wrong_length,
+)
 
 
 class ReferenceHttp2(Http2Engine):
     """The client side of one HTTP/2 connection, on h2.
 
     `stream_window` and `connection_window` are how many bytes the server may send ahead of its readers; the latter is
-    never less than 65,535 (RFC 9113 section 6.9.2). By default 100 streams that nobody reads leave room for others
-    (HAZARDS H2-19).
+    never less than 65,535 (RFC 9113 section 6.9.2).
     """
 
-    def __init__(self, *, stream_window: int = 262_144, connection_window: int = 33_554_432) -> None:
+    __slots__ = ("_guard", "_h2", "_handlers", "_is_closing", "_reader", "_table", "_unacknowledged", "_unclaimed")
+
+    def __init__(self, *, stream_window: int = STREAM_WINDOW, connection_window: int = CONNECTION_WINDOW) -> None:
+        super().__init__(stream_window=stream_window, connection_window=connection_window)
         self._table = StreamTable(stream_window, connection_window)
+        self._guard = FloodGuard(self, self._table)
+        self._unacknowledged = 1
         self._h2 = self._table.h2
         self._reader = FrameReader()
         self._unclaimed: list[Stream] = []  # those that the `feed` which failed would have returned
-        self._has_settings = False
-        self._is_leaving = False
         self._is_closing = False
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.DataReceived: self._on_data,
             events.InformationalResponseReceived: self._on_informational,
+            events.PingAckReceived: self._on_ping_answer,
             events.RemoteSettingsChanged: self._on_settings,
             events.ResponseReceived: self._on_response,
+            events.SettingsAcknowledged: self._on_acknowledgement,
             events.StreamEnded: self._on_end,
             events.StreamReset: self._on_reset,
             events.TrailersReceived: self._on_trailers,
@@ -68,6 +100,9 @@ class ReferenceHttp2(Http2Engine):
         if self.open_streams >= self.max_streams:
             why = "is about to end" if not self.max_streams else f"has {self.open_streams} requests under way already"
             raise ConnectionLost(f"the connection {why}", sent=False)
+        if head.protocol is not None and not self.has_extended_connect:
+            raise InvalidRequest("the server has not allowed extended CONNECT (RFC 8441 section 3)")
+        self._guard.useful += 1
         return self._table.add(head, block)
 
     def send(self, stream: Stream, data: bytes | memoryview) -> int:
@@ -87,6 +122,7 @@ class ReferenceHttp2(Http2Engine):
             taken += len(piece)
             stream.is_request_ended = taken == stream.unsent
             self._h2.send_data(stream.id, piece, end_stream=stream.is_request_ended)
+            self._guard.useful += 1
         if stream.unsent is not None:
             stream.unsent -= taken
             table.leave_if_closed(stream)
@@ -94,12 +130,21 @@ class ReferenceHttp2(Http2Engine):
         table.flush()
         return taken
 
-    def end(self, stream: Stream) -> None:
-        if not self._table.has(stream) or stream.is_request_ended:
+    def end(self, stream: Stream, trailers: tuple[Field, ...] = ()) -> None:
+        if not self._table.has(stream):
+            return
+        if stream.is_request_ended:
+            if trailers:
+                raise RequestBodyError("trailers were given after the end of the request")
             return
         if stream.unsent:
             raise RequestBodyError(f"the request body is shorter than its declared length, by {stream.unsent} bytes")
-        self._h2.end_stream(stream.id)
+        if not trailers:
+            self._h2.end_stream(stream.id)
+        elif stream.method == "CONNECT":
+            raise InvalidRequest("CONNECT has no trailers (RFC 9113 section 8.5)")
+        else:
+            self._h2.send_headers(stream.id, encodable(trailer_block(trailers)), end_stream=True)
         stream.is_request_ended = True
         self._table.leave_if_closed(stream)
         self._table.flush()
@@ -112,7 +157,7 @@ class ReferenceHttp2(Http2Engine):
             while (frame := self._reader.take()) is not None:
                 self._receive(frame)
         except FrameError as error:
-            self._h2.close_connection(error.code)
+            self._h2.close_connection(ErrorCodes(error.code))
             self._die()
             raise ProtocolError(f"the server {error}") from None
         except ProtocolError:
@@ -138,6 +183,29 @@ class ReferenceHttp2(Http2Engine):
             table.take_off(stream)
             stream.chunks = []
 
+    def ping(self) -> None:
+        if not self._table.is_dead:
+            self.pings_sent += 1
+            self._h2.ping(self.pings_sent.to_bytes(8, "big"))
+            self._table.flush()
+
+    def grow_windows(self, stream_window: int, connection_window: int) -> None:
+        if self._table.is_dead:
+            return
+        stream_window = min(stream_window, MAX_STREAM_WINDOW)
+        if stream_window > self.stream_window:
+            self.stream_window = stream_window
+            self._h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: stream_window})
+            self._unacknowledged += 1
+            self.is_settings_acknowledged = False
+        more = min(connection_window, MAX_WINDOW) - self.connection_window
+        if more > 0:
+            self.connection_window += more
+            self._h2.increment_flow_control_window(more)
+            # h2 takes what is open now for the whole window, and would never give back what was under way.
+            self._h2._inbound_flow_control_window_manager.max_window_size = self.connection_window
+        self._table.flush()
+
     def close(self) -> None:
         if not self._is_closing and not self._table.is_dead:
             # Not by h2, which would then refuse what the open streams still get.
@@ -147,6 +215,7 @@ class ReferenceHttp2(Http2Engine):
     def take(self) -> bytes:
         output = bytes(self._table.output)
         self._table.output.clear()
+        self._guard.answers = 0
         return output
 
     @property
@@ -158,17 +227,13 @@ class ReferenceHttp2(Http2Engine):
         return len(self._table.open)
 
     @property
-    def has_settings(self) -> bool:
-        return self._has_settings
-
-    @property
     def max_streams(self) -> int:
-        if self._table.is_dead or self._is_leaving or self._is_closing:
+        if self._table.is_dead or self.goaway is not None or self._is_closing:
             return 0
         if self._h2.highest_outbound_stream_id + 2 > LAST_STREAM_ID:
             return 0
-        if not self._has_settings:
-            return _STREAMS_BEFORE_SETTINGS
+        if not self.has_settings:
+            return STREAMS_BEFORE_SETTINGS
         return min(self._h2.remote_settings.max_concurrent_streams, LAST_STREAM_ID)
 
     def _die(self) -> None:
@@ -178,6 +243,7 @@ class ReferenceHttp2(Http2Engine):
 
     def _receive(self, frame: Frame) -> None:
         table = self._table
+        self._guard.count(frame)
         if frame.is_goaway:
             self._on_goaway(frame.payload)
             return
@@ -188,10 +254,10 @@ class ReferenceHttp2(Http2Engine):
         try:
             happened = self._h2.receive_data(frame.raw)
         except h2.exceptions.H2Error as error:
-            raise ProtocolError(f"the server broke the rules of HTTP/2: {_fault(error)}") from error
+            raise ProtocolError(f"the server broke the rules of HTTP/2: {fault_in_words(error)}") from error
         answer = self._h2.data_to_send()
-        if frame.stream_id not in table.open:
-            answer = answer.removesuffix(rst_stream(frame.stream_id, ErrorCodes.STREAM_CLOSED))
+        if frame.stream_id not in table.open and frame.stream_id in table.given_up:
+            answer = answer.removesuffix(rst_stream(frame.stream_id, ErrorCode.STREAM_CLOSED))
         table.output += answer
         for event in happened:
             handler = self._handlers.get(type(event))
@@ -207,7 +273,7 @@ class ReferenceHttp2(Http2Engine):
         if stream.head is None:
             self._table.reject(stream, ProtocolError("the server sent a response body before its head"))
         elif stream.expected is not None and (received > stream.expected or (ends and received < stream.expected)):
-            self._table.reject(stream, _wrong_length(stream, received))
+            self._table.reject(stream, wrong_length(stream, received))
         elif stream.head.status == 304 and ends and stream.is_request_ended:
             # h2 would wait for the body whose length a 304 may tell, but which it does not have.
             self._table.touch(stream.id)
@@ -220,8 +286,12 @@ class ReferenceHttp2(Http2Engine):
         if stream is None:
             return
         try:
-            head = response_head(event.headers)
-            stream.expected = 0 if has_no_body(stream.method, head.status) else announced_length(head.fields)
+            head = response_head(decoded(event.headers))
+            is_tunnel = stream.method == "CONNECT" and head.status < 300
+            if has_no_body(stream.method, head.status):
+                stream.expected = 0
+            else:
+                stream.expected = None if is_tunnel else announced_length(head.fields)
         except ProtocolError as error:
             self._table.reject(stream, error)
         else:
@@ -232,7 +302,7 @@ class ReferenceHttp2(Http2Engine):
         if stream is None:
             return
         try:
-            head = response_head(event.headers)
+            head = response_head(decoded(event.headers))
             if len(stream.informational) == MAX_INFORMATIONAL:
                 raise ProtocolError(f"the server sent more than {MAX_INFORMATIONAL} 1xx answers (MAX_INFORMATIONAL)")
         except ProtocolError as error:
@@ -245,7 +315,7 @@ class ReferenceHttp2(Http2Engine):
         if stream is None:
             return
         try:
-            stream.trailers = response_fields(event.headers)
+            stream.trailers = response_trailers(decoded(event.headers))
         except ProtocolError as error:
             self._table.reject(stream, error)
 
@@ -268,7 +338,7 @@ class ReferenceHttp2(Http2Engine):
         if stream is None:
             return
         if stream.expected is not None and stream.received != stream.expected:
-            self._table.reject(stream, _wrong_length(stream, stream.received))
+            self._table.reject(stream, wrong_length(stream, stream.received))
             return
         stream.is_complete = True
         self._table.leave_if_closed(stream)
@@ -279,57 +349,49 @@ class ReferenceHttp2(Http2Engine):
             return
         code = int(event.error_code or 0)
         if not event.remote_reset:
-            self._table.end(stream, ProtocolError(f"the server broke the rules of HTTP/2: {_name_of(code)}"))
+            self._table.end(stream, ProtocolError(f"the server broke the rules of HTTP/2: {name_of(code)}"))
             return
         # REFUSED_STREAM proves that the request was not processed (RFC 9113 section 8.7), unless an answer says it was.
-        sent = code != ErrorCodes.REFUSED_STREAM or stream.head is not None
-        error = StreamReset(f"the server reset the stream: {_name_of(code)}", code=code, sent=sent)
+        is_answered = stream.head is not None or bool(stream.informational)
+        sent = code != ErrorCode.REFUSED_STREAM or is_answered
+        error = StreamReset(f"the server reset the stream: {name_of(code)}", code=code, sent=sent)
         if stream.head is not None:
             error.phase = "body"
         self._table.end(stream, error)
 
     def _on_goaway(self, payload: bytes) -> None:
-        self._is_leaving = True
-        last_id = int.from_bytes(payload[:4], "big") & LAST_STREAM_ID
-        code = int.from_bytes(payload[4:8], "big")
-        debug = f", {payload[8:88].decode('latin-1')!a}" if payload[8:] else ""
-        for stream in [stream for stream in self._table.open.values() if stream.id > last_id]:
+        said = self.goaway = read_goaway(payload)
+        for stream in [stream for stream in self._table.open.values() if stream.id > said.last_stream_id]:
             self._table.reset_silently(stream)  # the server does not look at it any more
-            message = (
-                f"the server ended the connection before it came to this request (GOAWAY, {_name_of(code)}{debug})"
-            )
             is_answered = stream.head is not None or bool(stream.informational)
-            self._table.end(stream, ConnectionLost(message, sent=is_answered))
+            self._table.end(stream, not_reached(said, sent=is_answered))
 
     def _on_settings(self, event: events.RemoteSettingsChanged) -> None:
-        self._has_settings = True
-        if self._h2.encoder.header_table_size > _ENCODER_TABLE:
-            self._h2.encoder.header_table_size = _ENCODER_TABLE
+        self.has_settings = True
+        settings = self._h2.remote_settings
+        if settings.enable_push:
+            raise FrameError(ErrorCode.PROTOCOL_ERROR, "set ENABLE_PUSH to 1")
+        self.has_extended_connect = settings.enable_connect_protocol == 1
+        limit_encoder(self._h2.encoder)
         self._table.touch_senders()
+
+    def _on_acknowledgement(self, _: events.SettingsAcknowledged) -> None:
+        if self._unacknowledged:
+            self._unacknowledged -= 1
+            self.is_settings_acknowledged = not self._unacknowledged
+        else:
+            self._guard.count_useless()
+
+    def _on_ping_answer(self, event: events.PingAckReceived) -> None:
+        number = int.from_bytes(event.ping_data, "big")
+        if self.pings_answered < number <= self.pings_sent:
+            self._guard.useful += number - self.pings_answered
+            self.pings_answered = number
+        else:
+            self._guard.count_useless()
 
     def _on_window(self, event: events.WindowUpdated) -> None:
         if event.stream_id:
             self._table.touch(event.stream_id)
         else:
             self._table.touch_senders()
-
-
-def _fault(error: h2.exceptions.H2Error) -> str:
-    """Return in words what h2 found; its errors about streams have no text but a number."""
-    if isinstance(error, h2.exceptions.NoSuchStreamError):
-        is_closed = isinstance(error, h2.exceptions.StreamClosedError)
-        return f"a frame for stream {error.stream_id}, which {'is closed' if is_closed else 'no request opened'}"
-    return str(error) or type(error).__name__
-
-
-def _wrong_length(stream: ReferenceStream, received: int) -> ProtocolError:
-    announced = f"{stream.expected} bytes of response body" if stream.expected else "no response body"
-    return ProtocolError(f"the server announced {announced} and sent {received}", phase="body")
-
-
-def _name_of(code: int) -> str:
-    """Return the name of an error code (RFC 9113 section 7), or its number."""
-    try:
-        return ErrorCodes(code).name
-    except ValueError:
-        return f"error {code:#x}"

@@ -6,6 +6,7 @@ table when h2 has it closed, and every byte that h2 counted against a window is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from copy import copy
 from typing import TypeGuard
@@ -15,12 +16,15 @@ import h2.connection
 import h2.exceptions
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes, Settings
-from hpack import HeaderTuple
+from hpack import Encoder, HeaderTuple, NeverIndexedHeaderTuple
 
 from netio.errors import ProtocolError, RequestError
-from netio.wire._contract import MAX_HEAD_BYTES, RequestHead, Stream, Wish
-
-_DEFAULT_WINDOW = 65_535  # RFC 9113 section 6.9.2
+from netio.headers import Field
+from netio.wire._blocks import SECRETS
+from netio.wire._budget import GivenUp
+from netio.wire._contract import MAX_HEAD_BYTES, RequestHead, Wish
+from netio.wire._contract2 import ENCODER_TABLE, MAX_STREAM_WINDOW, Stream
+from netio.wire._frames import DEFAULT_WINDOW
 
 # Header blocks are judged in _blocks.py.
 _CONFIG = h2.config.H2Configuration(
@@ -38,10 +42,10 @@ class ReferenceStream(Stream):
 
     __slots__ = ("expected", "is_end_told", "method", "owed", "unsent")
 
-    def __init__(self, stream_id: int, method: str, length: int | None) -> None:
+    def __init__(self, stream_id: int, head: RequestHead) -> None:
         super().__init__(stream_id)
-        self.method = method
-        self.unsent = length
+        self.method = head.method
+        self.unsent = None if head.method == "CONNECT" else head.length
         """How many bytes of the request body are still to come, None if only its end will tell."""
         self.expected: int | None = None
         """The length of the response body, None if only its end will tell."""
@@ -65,10 +69,11 @@ class StreamTable:
             },
         )
         self.h2.initiate_connection()
-        if connection_window > _DEFAULT_WINDOW:
-            self.h2.increment_flow_control_window(connection_window - _DEFAULT_WINDOW)
+        if connection_window > DEFAULT_WINDOW:
+            self.h2.increment_flow_control_window(connection_window - DEFAULT_WINDOW)
         self.output = bytearray()
         self.open: dict[int, ReferenceStream] = {}
+        self.given_up = GivenUp()
         self.is_dead = False
         self._touched: dict[int, ReferenceStream] = {}
         self.flush()
@@ -77,10 +82,10 @@ class StreamTable:
         """Move what h2 has to say to the output."""
         self.output += self.h2.data_to_send()
 
-    def add(self, head: RequestHead, block: list[HeaderTuple]) -> ReferenceStream:
-        stream = ReferenceStream(self.h2.get_next_available_stream_id(), head.method, head.length)
-        self.h2.send_headers(stream.id, block, end_stream=head.length == 0)
-        stream.is_request_ended = head.length == 0
+    def add(self, head: RequestHead, block: list[Field]) -> ReferenceStream:
+        stream = ReferenceStream(self.h2.get_next_available_stream_id(), head)
+        stream.is_request_ended = stream.unsent == 0
+        self.h2.send_headers(stream.id, encodable(block), end_stream=stream.is_request_ended)
         self.open[stream.id] = stream
         self.flush()
         return stream
@@ -159,6 +164,7 @@ class StreamTable:
     def take_off(self, stream: ReferenceStream) -> None:
         """Forget a stream that was reset, and give its credit back."""
         del self.open[stream.id]
+        self.given_up.add(stream.id, MAX_STREAM_WINDOW)
         self._touched.pop(stream.id, None)
         # h2 forgets closed streams when it counts the open ones. For one that it still knows, a 1xx head that was under
         # way would be a fault of the whole connection.
@@ -186,3 +192,42 @@ class StreamTable:
                 waiting.append(stream)
         self.open.clear()
         return waiting
+
+
+def encodable(block: list[Field]) -> list[HeaderTuple]:
+    """Return a header block as hpack takes it."""
+    made: list[HeaderTuple] = []
+    for name, value in block:
+        kind = NeverIndexedHeaderTuple if name in SECRETS else HeaderTuple
+        made.append(kind(name.encode("ascii"), value.encode("latin-1")))
+    return made
+
+
+def limit_encoder(encoder: Encoder) -> None:
+    """Put right what h2 has done with a new SETTINGS_HEADER_TABLE_SIZE."""
+    if encoder.header_table_size > ENCODER_TABLE:
+        encoder.header_table_size = ENCODER_TABLE
+    changes = encoder.table_size_changes
+    if changes:
+        # hpack forgets to tell of them when it is told the same size again, and otherwise tells of each, also of those
+        # that are above what is allowed now; the smallest and the last are asked for (RFC 7541 section 4.2).
+        encoder.header_table.resized = True
+        encoder.table_size_changes = [min(changes), changes[-1]]
+
+
+def decoded(block: Iterable[tuple[bytes, bytes]]) -> list[Field]:
+    """Return a header block that hpack made; nothing is lost in latin-1, and what is not ASCII is judged later."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in block]
+
+
+def fault_in_words(error: h2.exceptions.H2Error) -> str:
+    """Return in words what h2 found; its errors about streams have no text but a number."""
+    if isinstance(error, h2.exceptions.NoSuchStreamError):
+        is_closed = isinstance(error, h2.exceptions.StreamClosedError)
+        return f"a frame for stream {error.stream_id}, which {'is closed' if is_closed else 'no request opened'}"
+    return str(error) or type(error).__name__
+
+
+def wrong_length(stream: ReferenceStream, received: int) -> ProtocolError:
+    announced = f"{stream.expected} bytes of response body" if stream.expected else "no response body"
+    return ProtocolError(f"the server announced {announced} and sent {received}", phase="body")

@@ -60,8 +60,8 @@ async def test_h2_17_the_credit_of_a_streamed_response_whose_request_is_cancelle
                 pass
 
         def owed() -> int:
-            window = only_connection(house)._engine._h2._inbound_flow_control_window_manager
-            return int(window.max_window_size - window.current_window_size - window._bytes_processed)
+            engine = only_connection(house)._engine
+            return int(engine.connection_window - engine._window - engine._uncredited)
 
         for way in ways_to_cancel():
             for at in range(1, 5):

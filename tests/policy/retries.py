@@ -1,14 +1,18 @@
-"""A Retry with fakes around it: a send that does as it is told, and a clock on which sleeping takes no time."""
+"""Fakes around a policy: a send that does as it is told, and a clock on which sleeping takes no time."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from netio.body import BytesBody, RequestBody
-from netio.deadline import NEVER
+from netio.deadline import NEVER, Clock
 from netio.errors import RequestError
+from netio.headers import HeaderInput
 from netio.message import Request, Response
-from netio.policy import Retry
+from netio.observe import Observer
+from netio.policy import Retry, RetryBudget
 from netio.testing import FakeClock
 
 
@@ -45,8 +49,8 @@ class Pending:
 class Instant(FakeClock):
     """A clock on which sleeping moves the time at once."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, start: float = 1_000.0) -> None:
+        super().__init__(start)
         self.naps: list[float] = []
 
     async def sleep(self, seconds: float) -> None:
@@ -54,14 +58,43 @@ class Instant(FakeClock):
         self._now += seconds
 
 
+class Hasty(FakeClock):
+    """A clock on which sleeping takes one checkpoint."""
+
+    async def sleep(self, seconds: float) -> None:
+        due = self._now + seconds
+        await checkpoint()
+        self._now = max(self._now, due)
+
+
 def make_retry(**options: Any) -> tuple[Retry, Instant]:
     clock = Instant()
     options.setdefault("random", lambda: 1.0)
+    options.setdefault("budget", RetryBudget.unlimited())
     return Retry(clock=clock, **options), clock
 
 
-def make_request(method: str = "GET", *, body: RequestBody | None = None, deadline: float = NEVER) -> Request:
-    return Request(method, "http://example.org/", body=body or BytesBody(b"body"), deadline=deadline)
+def make_request(
+    method: str = "GET",
+    *,
+    url: str = "http://example.org/",
+    body: RequestBody | None = None,
+    deadline: float = NEVER,
+    clock: Clock | None = None,
+    headers: HeaderInput = (),
+    observer: Observer | None = None,
+    is_streamed: bool = False,
+) -> Request:
+    return Request(
+        method,
+        url,
+        body=body or BytesBody(b"body"),
+        deadline=deadline,
+        clock=clock or Instant(),
+        headers=headers,
+        observer=observer,
+        is_streamed=is_streamed,
+    )
 
 
 async def attempts_for(request: Request, *outcomes: RequestError | int, **options: Any) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import traceback
 
 import pytest
 
 from netio.message import Policy, Request, Response, Send
-from netio.policy import compose
+from netio.policy import CircuitBreaker, Retry, compose
 
 pytestmark = pytest.mark.anyio
 
@@ -69,14 +68,27 @@ def test_no_policy_is_no_cost() -> None:
     assert compose([], answer) is answer
 
 
-async def test_function_is_a_policy_and_gets_no_extra_frame() -> None:
+async def test_function_is_a_policy() -> None:
     async def through(request: Request, send: Send) -> Response:
         return await send(request)
 
-    send: Any = compose([through], answer)
-    assert isinstance(send, partial)
-    assert (send.func, send.keywords) == (through, {"send": answer})
-    assert (await send(REQUEST)).status_code == 200
+    assert (await compose([through], answer)(REQUEST)).status_code == 200
+
+
+async def test_policy_is_one_coroutine_frame() -> None:
+    depths: list[int] = []
+
+    async def measure(request: Request) -> Response:
+        depths.append(sum(1 for _ in traceback.walk_stack(None)))
+        return Response(200, request=request)
+
+    async def through(request: Request, send: Send) -> Response:
+        return await send(request)
+
+    lists: list[list[Policy]] = [[], [through], [Retry()], [Retry(), CircuitBreaker()], [Retry(), through, through]]
+    for policies in lists:
+        await compose(policies, measure)(REQUEST)
+    assert [depth - depths[0] for depth in depths] == [0, 1, 1, 2, 3]
 
 
 async def test_error_passes_through_all_policies() -> None:
@@ -87,3 +99,8 @@ async def test_error_passes_through_all_policies() -> None:
     with pytest.raises(KeyError, match="mine"):
         await compose([Trace("a", log), Trace("b", log)], fail)(REQUEST)
     assert log == ["a down", "b down"]
+
+
+def test_rt_05_two_retries_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than one Retry"):
+        compose([Retry(), CircuitBreaker(), Retry()], answer)

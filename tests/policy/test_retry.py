@@ -8,7 +8,7 @@ import pytest
 
 from netio import errors
 from netio.body import BytesBody, IteratorBody, RequestBody
-from netio.errors import ConnectError, ConnectionLost, NetioError, ReadTimeout, RequestError
+from netio.errors import Attempt, ConnectError, ConnectionLost, NetioError, ReadTimeout, RequestError
 from netio.message import Request, Response
 from netio.policy import RETRIED_STATUSES
 from tests.policy.retries import Scripted, attempts_for, make_request, make_retry
@@ -36,6 +36,10 @@ DECISIONS = {
     "SessionClosed": False,
     "Rejected": False,
     "QueueFull": False,
+    "CircuitOpen": False,
+    "RateLimited": False,
+    "BulkheadFull": False,
+    "AttemptTimedOut": True,
     "TimeoutError": False,
     "PoolTimeout": False,
     "TotalTimeout": False,
@@ -152,7 +156,7 @@ async def test_it_is_sent_at_most_so_many_times(attempts: int) -> None:
     failures = [ConnectError(f"refused {number}") for number in range(1, 10)]
     send = Scripted(*failures)
     with pytest.raises(ConnectError) as caught:
-        await retry(make_request(), send)
+        await retry(make_request(clock=clock), send)
     assert (caught.value, len(send.requests), len(clock.naps)) == (failures[attempts - 1], attempts, attempts - 1)
 
 
@@ -193,7 +197,12 @@ async def test_last_error_says_which_attempt_it_was() -> None:
     with pytest.raises(ConnectError) as caught:
         await retry(make_request(), Scripted(first, 503, last))
     assert caught.value is last
-    assert last.__notes__ == ["this was attempt 3 of 3"]
+    assert last.__notes__ == [
+        "this was attempt 3 of 3",
+        "attempt 1: ConnectError: first; then waited 0.100 s",
+        "attempt 2: 503; then waited 0.200 s",
+    ]
+    assert last.attempts == (Attempt("ConnectError: first", 0.1), Attempt("503", 0.2))
     assert not hasattr(first, "__notes__")
 
 
@@ -206,4 +215,4 @@ async def test_error_that_is_not_retried_says_so_only_after_a_retry() -> None:
     second = errors.ProtocolError("second")
     with pytest.raises(errors.ProtocolError):
         await retry(make_request(), Scripted(503, second))
-    assert second.__notes__ == ["this was attempt 2 of 5"]
+    assert second.__notes__ == ["this was attempt 2 of 5", "attempt 1: 503; then waited 0.100 s"]

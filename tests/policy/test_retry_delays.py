@@ -16,6 +16,7 @@ from netio.deadline import NEVER
 from netio.errors import ConnectError, RequestError
 from netio.message import Request, Response
 from netio.policy import Retry
+from netio.policy._backoff import Backoff
 from netio.testing import FakeClock
 from tests.policy.retries import Instant, Scripted, attempts_for, make_request, make_retry
 
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.anyio
 )
 async def test_delay_is_drawn_from_a_range_that_doubles_up_to_the_cap(drawn: float, naps: list[float]) -> None:
     retry, clock = make_retry(attempts=7, base=0.1, cap=1.0, random=lambda: drawn)
-    await retry(make_request(), Scripted(*[503] * 6, 200))
+    await retry(make_request(clock=clock), Scripted(*[503] * 6, 200))
     assert clock.naps == pytest.approx(naps)
 
 
@@ -47,16 +48,14 @@ async def test_delay_is_drawn_from_a_range_that_doubles_up_to_the_cap(drawn: flo
 )
 def test_delay_is_never_negative_nor_above_the_cap(base: float, times: float, drawn: float, attempt: int) -> None:
     cap = base * times
-    retry = Retry(attempts=10_001, base=base, cap=cap, random=lambda: drawn, clock=FakeClock())
-    delay = retry._delay(make_request(), attempt)
-    assert delay is not None
+    delay = Backoff("Retry", base, cap, "full", lambda: drawn).delay(attempt, None)
     assert 0.0 <= delay <= cap
     assert delay <= base * 2.0 ** min(attempt - 1, 20) or attempt > 21
 
 
 async def test_very_many_attempts_are_no_overflow() -> None:
     retry, clock = make_retry(attempts=1_200, base=0.001, cap=0.002)
-    response = await retry(make_request(), Scripted(*[503] * 1_199, 200))
+    response = await retry(make_request(clock=clock), Scripted(*[503] * 1_199, 200))
     assert (response.status_code, clock.naps[-1], len(clock.naps)) == (200, 0.002, 1_199)
 
 
@@ -92,7 +91,7 @@ def test_nonsense_is_refused(options: dict[str, Any]) -> None:
 async def test_no_delay_goes_past_the_deadline(deadline: float, attempts: int, outcome: RequestError | int) -> None:
     retry, clock = make_retry(attempts=3, base=0.1, cap=10.0)
     start = clock.now()
-    request = make_request(deadline=start + deadline)
+    request = make_request(deadline=start + deadline, clock=clock)
     send = Scripted(*[outcome] * 3)
     with expect_error(outcome):
         response = await retry(request, send)
@@ -120,14 +119,14 @@ async def test_request_whose_deadline_has_passed_is_not_sent_again() -> None:
 # ---------------------------------------------------------------------- cancellation
 
 
-async def test_it_sleeps_on_the_clock_it_is_given() -> None:
+async def test_it_sleeps_on_the_clock_of_the_request() -> None:
     clock = FakeClock()
-    retry = Retry(clock=clock, base=1.0, random=lambda: 1.0)
+    retry = Retry(base=1.0, random=lambda: 1.0)
     send = Scripted(503, 200)
     statuses: list[int] = []
 
     async def run() -> None:
-        statuses.append((await retry(make_request(), send)).status_code)
+        statuses.append((await retry(make_request(clock=clock), send)).status_code)
 
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
@@ -140,14 +139,14 @@ async def test_it_sleeps_on_the_clock_it_is_given() -> None:
 
 async def test_cancellation_during_the_delay_comes_through_and_leaves_nothing() -> None:
     clock = FakeClock()
-    retry = Retry(clock=clock, base=1.0, random=lambda: 1.0)
+    retry = Retry(base=1.0, random=lambda: 1.0)
     send = Scripted(503, 200)
     is_over = False
 
     async def run() -> None:
         nonlocal is_over
         try:
-            await retry(make_request(), send)
+            await retry(make_request(clock=clock), send)
         finally:
             is_over = True
 

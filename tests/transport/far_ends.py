@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,10 @@ import trustme
 from anyio.abc import ByteStream, SocketAttribute, SocketListener
 
 from netio.testing import MemoryStream
-from netio.transport import Dial, Dialer, Link, Runtime
+from netio.transport import Dial, Dialer, Link, Runtime, TLSChannel
+from netio.transport._dial import shake_hands
+from netio.transport._socket_link import SocketLink
+from netio.transport._socket_stream import SocketStream
 from netio.url import Origin
 
 HOST = "example.test"
@@ -146,6 +150,30 @@ async def dial_over(runtime: Runtime, stream: ByteStream, scheme: str, *protocol
 
     dialer = Dialer(runtime, verify=client_context(), alpn=protocols, connect=connect)
     return await dialer.dial(Dial(Origin(scheme, HOST, 443)))
+
+
+async def socket_pair() -> tuple[socket.socket, ByteStream]:
+    """Return a connected socket of ours that does not block, and the far end; the buffers between are small."""
+    ours, theirs = await tcp_pair()
+    raw = ours.extra(SocketAttribute.raw_socket)
+    sock = socket.socket(fileno=os.dup(raw.fileno()))
+    sock.setblocking(False)
+    await anyio.aclose_forcefully(ours)
+    return sock, theirs
+
+
+async def make_socket_plain(runtime: Runtime) -> tuple[Link, ByteStream]:
+    sock, theirs = await socket_pair()
+    return SocketLink(sock, runtime), theirs
+
+
+async def make_socket_tls(runtime: Runtime) -> tuple[Link, ByteStream]:
+    sock, theirs = await socket_pair()
+    peer, channel = TLSPeer(theirs), TLSChannel(client_context(), HOST)
+    async with anyio.create_task_group() as group:
+        group.start_soon(peer.handshake)
+        await shake_hands(SocketStream(sock), channel)
+    return SocketLink(sock, runtime, channel), peer
 
 
 async def make_plain(runtime: Runtime, pair: Pair) -> tuple[Link, ByteStream]:

@@ -98,6 +98,9 @@ class Ends:
             await self.link.wait(waiter)
             self.recorder.waiter = None
 
+    async def wait(self, waiter: Waiter) -> None:
+        await self.link.wait(waiter)
+
     async def until_received(self, data: bytes) -> None:
         await self.until(lambda: len(self.recorder.received) >= len(data))
         assert self.recorder.received == data

@@ -103,7 +103,7 @@ async def check_a_cancelled_wait_loses_no_byte(make: Make, *, is_pumped: bool) -
     async with opened(make, is_pumped=is_pumped) as ends:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
-                group.start_soon(ends.link.wait, ends.link.waiter())
+                group.start_soon(ends.wait, ends.link.waiter())
                 await turn()
                 scope.cancel()
         await ends.peer.send(b"after")

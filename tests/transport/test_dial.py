@@ -15,7 +15,7 @@ import pytest
 from anyio.abc import ByteStream, SocketListener
 
 from netio.errors import ConnectError, ResolveError
-from netio.testing import MemoryStream, cancel_everywhere, ways_to_cancel
+from netio.testing import cancel_everywhere, ways_to_cancel
 from netio.transport import Dial, Dialer, Link, Runtime
 from netio.url import Origin
 from tests.transport.far_ends import OTHER_HOST as NAME
@@ -198,22 +198,22 @@ async def test_of_two_that_connect_in_the_same_moment_one_is_closed(
     runtime: Runtime, resolve: Resolve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The winner cancels the other attempts, but one that has connected already returns all the same."""
-    streams: list[MemoryStream] = []
+    sockets: list[socket.socket] = []
     both = anyio.Event()
 
-    async def connect_tcp(host: str, port: int) -> MemoryStream:
-        streams.append(MemoryStream.pair()[0])
-        if len(streams) == 2:
+    async def connect_socket(address: str, port: int) -> socket.socket:
+        sockets.append(socket.socket())
+        if len(sockets) == 2:
             both.set()
         with anyio.CancelScope(shield=True):
             await both.wait()
-        return streams[int(host[-1]) - 1]
+        return sockets[int(address[-1]) - 1]
 
     monkeypatch.setattr("netio.transport._dial.ATTEMPT_DELAY", 0)
-    monkeypatch.setattr("netio.transport._dial.anyio.connect_tcp", connect_tcp)
+    monkeypatch.setattr("netio.transport._dial.connect_socket", connect_socket)
     resolve("127.0.0.1", "127.0.0.2")
     async with dialed(runtime, Origin("http", NAME, 80)):
-        assert sorted(stream.is_closed for stream in streams) == [False, True]
+        assert sorted(sock.fileno() == -1 for sock in sockets) == [False, True]
 
 
 async def accept_all(listener: SocketListener) -> list[ByteStream]:

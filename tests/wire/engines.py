@@ -5,13 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from netio.headers import Field
-from netio.wire import Http1Engine, Http2Engine, Message, ReferenceHttp1, ReferenceHttp2, RequestHead, ResponseHead
+from hypothesis import settings
 
-HTTP1_ENGINES: list[type[Http1Engine]] = [ReferenceHttp1]
-HTTP2_ENGINES: list[type[Http2Engine]] = [ReferenceHttp2]
+from netio.errors import ProtocolError
+from netio.headers import Field
+from netio.wire import (
+    FastHttp1,
+    FastHttp2,
+    Http1Engine,
+    Http2Engine,
+    Message,
+    RequestHead,
+    ResponseHead,
+    Wish,
+)
+from netio.wire._reference1 import ReferenceHttp1
+from netio.wire._reference2 import ReferenceHttp2
+
+HTTP1_ENGINES: list[type[Http1Engine]] = [ReferenceHttp1, FastHttp1]
+HTTP2_ENGINES: list[type[Http2Engine]] = [FastHttp2, ReferenceHttp2]
 
 Exchange = Callable[..., Message]
+Cut = Callable[[bytes], list[bytes]]
+
+
+def is_long() -> bool:
+    """Whether this is `make fuzz`, which has time."""
+    profile = settings.default
+    return profile is not None and profile.max_examples > 1_000
 
 
 def request_head(
@@ -23,8 +44,9 @@ def request_head(
     fields: tuple[Field, ...] = (),
     length: int | None = 0,
     closes: bool = False,
+    upgrade: str | None = None,
 ) -> RequestHead:
-    return RequestHead(method, scheme, authority, target, fields, length, closes=closes)
+    return RequestHead(method, scheme, authority, target, fields, length, closes=closes, upgrade=upgrade)
 
 
 def head_of(message: Message) -> ResponseHead:
@@ -44,6 +66,29 @@ def outcome(message: Message) -> dict[str, Any]:
         "is_complete": message.is_complete,
         "error": type(message.error),
     }
+
+
+def http1_result(
+    kind: Callable[[], Http1Engine], method: str, pieces: list[bytes], *, is_clean: bool = True
+) -> dict[str, Any]:
+    """Return everything that may be seen of a response in pieces and the end of input."""
+    engine = kind()
+    message, _ = engine.start(request_head(method))
+    message.wish = Wish.END
+    is_fault = False
+    told = 0
+    for piece in pieces:
+        try:
+            told += engine.feed(piece)
+        except ProtocolError:
+            is_fault = not message.is_complete
+            break
+    was_reusable = engine.is_reusable
+    if not is_fault:
+        told += engine.feed_end(is_clean=is_clean)
+        assert told == 1
+        assert message.wish is Wish.NOTHING
+    return {**outcome(message), "is_fault": is_fault, "was_reusable": was_reusable}
 
 
 def feed_all(engine: Http1Engine, pieces: Iterable[bytes]) -> None:

@@ -19,6 +19,7 @@ AnyEvent = TypeVar("AnyEvent", bound=events.Event)
 Block = list[tuple[bytes, bytes]]
 
 OK: Block = [(b":status", b"200")]
+_MUCH = 30_000
 
 
 class Server:
@@ -34,6 +35,8 @@ class Server:
             normalize_outbound_headers=False,
         )
         self.engine = engine
+        self.cut = 0
+        """In pieces of which size the engine gets its input; 0 is all at once."""
         self.h2 = h2.connection.H2Connection(config)
         self.h2.local_settings = Settings(client=False, initial_values=settings)
         self.h2.max_inbound_frame_size = self.h2.local_settings.max_frame_size
@@ -49,7 +52,14 @@ class Server:
     def say(self, *frames: Frame | bytes) -> list[Stream]:
         """Give the engine what is queued, then frames as they are; return whom it wakes."""
         raw = b"".join(frame if isinstance(frame, bytes) else frame.serialize() for frame in frames)
-        return self.engine.feed(self.h2.data_to_send() + raw)
+        return self._feed(self.h2.data_to_send() + raw)
+
+    def _feed(self, data: bytes) -> list[Stream]:
+        size = len(data) if not self.cut else self.cut if len(data) < _MUCH else 1_000
+        woken: list[Stream] = []
+        for begin in range(0, len(data), size or 1):
+            woken += self.engine.feed(data[begin : begin + size])
+        return list(dict.fromkeys(woken))
 
     def talk(self) -> list[Stream]:
         """Go on until neither side has anything to say; return whom that woke."""
@@ -59,7 +69,7 @@ class Server:
             data = self.h2.data_to_send()
             if not data:
                 return woken
-            woken += self.engine.feed(data)
+            woken += self._feed(data)
 
     def answer(
         self, stream: Stream, body: bytes = b"", block: Block | None = None, *, ends: bool = True

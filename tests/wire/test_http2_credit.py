@@ -15,7 +15,7 @@ CANCEL = 8
 
 def narrow(kind: type[Http2Engine]) -> Server:
     """Return a server whose client lets it send 100,000 bytes ahead, 80,000 of them for one stream."""
-    server = Server(kind(stream_window=80_000, connection_window=100_000))  # type: ignore[call-arg]
+    server = Server(kind(stream_window=80_000, connection_window=100_000))
     server.talk()
     return server
 

@@ -285,6 +285,7 @@ def test_cancelling_an_unfinished_request_with_a_complete_answer_resets_it(serve
 def test_a_fault_of_the_server_does_not_lose_what_came_before_it(server: Server) -> None:
     """One `feed` completes a response and then breaks the rules: nobody may wait for ever."""
     engine = server.engine
+    server.cut = 0
     done, waiting = server.get(), server.get()
     done.wish = waiting.wish = Wish.END
     server.h2.send_headers(done.id, [(b":status", b"200")], end_stream=True)

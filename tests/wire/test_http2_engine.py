@@ -40,7 +40,7 @@ def test_the_preface_says_what_the_client_wants(engine: Http2Engine) -> None:
 
 @pytest.mark.parametrize("kind", HTTP2_ENGINES)
 def test_windows_can_be_chosen(kind: type[Http2Engine]) -> None:
-    engine = kind(stream_window=70_000, connection_window=80_000)  # type: ignore[call-arg]
+    engine = kind(stream_window=70_000, connection_window=80_000)
     server = Server(engine)
     server.hear()
     assert server.h2.remote_settings.initial_window_size == 70_000
@@ -217,7 +217,7 @@ def test_trailers_are_kept_apart(server: Server) -> None:
     server.answer(stream, b"hello", [(b":status", b"200"), (b"trailer", b"x-sum")], ends=False)
     server.h2.send_headers(stream.id, [(b"x-sum", b"1"), (b"content-length", b"7")], end_stream=True)
     server.say()
-    assert stream.trailers == (("x-sum", "1"), ("content-length", "7"))
+    assert stream.trailers == (("x-sum", "1"),)  # a length comes too late to mean anything
     assert stream.head is not None
     assert stream.head.fields == (("trailer", "x-sum"),)
     assert is_success(stream)

@@ -214,7 +214,7 @@ def test_h2_15_a_frame_too_long_is_refused_by_its_header(server: Server) -> None
 @pytest.mark.parametrize("scope", ["stream", "connection"])
 def test_h2_16_more_than_the_window_is_refused(kind: type[Http2Engine], scope: str) -> None:
     stream_window = 70_000 if scope == "stream" else 1_000_000
-    server = Server(kind(stream_window=stream_window, connection_window=80_000))  # type: ignore[call-arg]
+    server = Server(kind(stream_window=stream_window, connection_window=80_000))
     server.talk()
     stream = server.get()
     server.answer(stream, ends=False)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from netio.errors import ProtocolError, RequestError
 from netio.wire import Http1Engine, Http2Engine, Stream, Wish
-from tests.wire.engines import HTTP1_ENGINES, HTTP2_ENGINES, is_success, outcome, request_head
+from tests.wire.engines import HTTP1_ENGINES, HTTP2_ENGINES, http1_result, is_success, outcome, request_head
 
 http1 = pytest.mark.parametrize("kind", HTTP1_ENGINES, ids=lambda kind: kind.__name__)
 http2 = pytest.mark.parametrize("kind", HTTP2_ENGINES, ids=lambda kind: kind.__name__)
@@ -107,27 +107,6 @@ answers = st.builds(
     chunks=st.lists(st.binary(max_size=40), max_size=4),
     trailers=pairs,
 )
-
-
-def http1_result(kind: type[Http1Engine], method: str, pieces: list[bytes], *, is_clean: bool = True) -> dict[str, Any]:
-    """Return what an engine makes of a response in pieces and the end of input."""
-    engine = kind()
-    message, _ = engine.start(request_head(method))
-    message.wish = Wish.END
-    is_fault = False
-    told = 0
-    for piece in pieces:
-        try:
-            told += engine.feed(piece)
-        except ProtocolError:
-            is_fault = not message.is_complete  # after a complete response it only ends the connection
-            break
-    was_reusable = engine.is_reusable
-    if not is_fault:
-        told += engine.feed_end(is_clean=is_clean)
-        assert told == 1
-        assert message.wish is Wish.NOTHING
-    return {**outcome(message), "is_fault": is_fault, "was_reusable": was_reusable}
 
 
 @http1

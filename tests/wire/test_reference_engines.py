@@ -8,7 +8,8 @@ import pytest
 from hyperframe.frame import SettingsFrame
 
 from netio.errors import ConnectionLost, ProtocolError
-from netio.wire import ReferenceHttp1, ReferenceHttp2
+from netio.wire._reference1 import ReferenceHttp1
+from netio.wire._reference2 import ReferenceHttp2
 from tests.wire.engines import request_head
 from tests.wire.http2_server import Server
 

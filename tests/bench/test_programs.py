@@ -1,0 +1,139 @@
+"""The benchmarks that need no server of others: they run, and say what they should. Never how fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.programs import OTHER_LOOP, check_costs, run
+
+
+def test_inmemory_measures_every_case(tmp_path: Path) -> None:
+    done = run("inmemory", folder=tmp_path)
+    check_costs(done.records())
+    cases = [record["case"] for record in done.records()]
+    for start in ("the harness", "GET, no policies", "GET, Retry", "... chunked", "... every URL new", "HTTP/2 GET"):
+        assert [case for case in cases if case.startswith(start)], start
+    costs = {record["case"]: record["min"] for record in done.records()}
+    assert costs["the harness itself"] < costs["GET, no policies"]
+
+
+def test_batch_keeps_a_batch_in_flight_over_as_many_connections_as_the_version_needs(tmp_path: Path) -> None:
+    done = run("batch", "-k", "1,4", "--client", f"netio:asyncio,raw:{OTHER_LOOP}", folder=tmp_path)
+    check_costs(done.records())
+    opened = [[record["connections"] for record in table["records"]] for table in done.tables]
+    assert opened == [[1, 1], [4, 4], [1, 1], [1, 1]]
+
+
+def test_the_ratio_of_a_row_is_that_of_its_rounds(tmp_path: Path) -> None:
+    arguments = ("-k", "2", "--protocol", "h1", "--rounds", "3", "--client", "netio:asyncio,raw:asyncio")
+    netio, raw = run("batch", *arguments, folder=tmp_path).records()
+    ratios = sorted(ours / theirs for ours, theirs in zip(netio["rounds"], raw["rounds"], strict=True))
+    assert len(ratios) == 3
+    assert [raw["ratio_asyncio_min"], raw["ratio_asyncio"], raw["ratio_asyncio_max"]] == pytest.approx(ratios)
+    assert "ratio_asyncio" not in netio
+
+
+def test_memory_looks_while_all_are_in_flight_and_when_all_are_idle(tmp_path: Path) -> None:
+    done = run("memory", "--connections", "30", "--client", "netio:asyncio", folder=tmp_path)
+    assert [table["title"].split(",")[0] for table in done.tables] == ["HTTP/1.1", "HTTP/1.1 over TLS"]
+    for record in done.records():
+        assert record["state"] == "measured", record
+        assert record["kept"] == 30
+        assert {"in_flight", "idle"} <= record.keys()
+
+
+def test_a_storm_of_cancellations_is_accounted_for_to_the_last_stream(tmp_path: Path) -> None:
+    done = run("cancel_storm", "--requests", "120", "--client", f"netio:asyncio,netio:{OTHER_LOOP}", folder=tmp_path)
+    for record in done.records():
+        assert record["state"] == "measured", record
+        assert record["finished"] + record["cancelled"] + record["errors"] == 120
+        assert record["errors"] == 0, record["kinds"]
+        assert record["finished"] >= 60  # those that nobody cancels
+        assert record["opened"] == record["ended"] + record["reset"]
+
+
+def test_imports_are_measured_beside_an_empty_interpreter(tmp_path: Path) -> None:
+    records = run("imports", folder=tmp_path).records()
+    check_costs([record for record in records if record.get("state") != "absent"])
+    costs = {record["case"]: record.get("above") for record in records}
+    assert costs["an empty interpreter"] == 0
+    assert costs["netio"] is not None
+
+
+def test_a_client_that_is_not_installed_is_in_the_table_as_absent(tmp_path: Path) -> None:
+    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError('No module named aiohttp', name='aiohttp')\n")
+    arguments = ("-k", "1", "--protocol", "h1", "--client", "aiohttp,netio:asyncio")
+    done = run("batch", *arguments, folder=tmp_path, before=str(tmp_path))
+    absent, netio = done.records()
+    assert absent["state"] == "absent"
+    assert netio["state"] == "measured"
+    assert "aiohttp needs aiohttp, which is not installed" in done.printed
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("raise OSError('out of order')", "OSError: out of order"),
+        ("return b'short'", "answers had another length"),
+        ("import os; os.abort()", "ended with -6"),
+    ],
+    ids=["raises", "answers wrongly", "dies"],
+)
+def test_a_client_that_fails_is_in_the_table_with_the_reason(tmp_path: Path, answer: str, reason: str) -> None:
+    (tmp_path / "aiohttp.py").write_text(FAKE_AIOHTTP.replace("ANSWER", answer))
+    arguments = ("-k", "1", "--protocol", "h1", "--client", "aiohttp")
+    (failed,) = run("batch", *arguments, folder=tmp_path, before=str(tmp_path)).records()
+    assert failed["state"] == "FAILED"
+    assert reason in failed["reason"]
+    assert "min" not in failed
+
+
+def test_a_client_that_speaks_another_version_than_asked_for_fails(tmp_path: Path) -> None:
+    fake = FAKE_AIOHTTP.replace("ANSWER", "return b'x' * 200").replace("(1, 1)", "(2, 0)")
+    (tmp_path / "aiohttp.py").write_text(fake)
+    done = run("batch", "-k", "1", "--protocol", "h1", "--client", "aiohttp", folder=tmp_path, before=str(tmp_path))
+    (failed,) = done.records()
+    assert failed["state"] == "FAILED"
+    assert "it spoke HTTP/2.0" in failed["reason"]
+
+
+def test_what_a_client_cannot_do_is_said_below_the_table(tmp_path: Path) -> None:
+    arguments = ("-k", "1", "--protocol", "h2c", "--client", "aiohttp,pyreqwest:trio,netio:asyncio")
+    done = run("batch", *arguments, folder=tmp_path)
+    assert [record["client"] for record in done.records()] == ["netio"]
+    assert done.tables[0]["notes"] == ["aiohttp does not speak HTTP/2", "pyreqwest does not run on trio"]
+
+
+def test_the_figures_say_what_they_were_measured_on(tmp_path: Path) -> None:
+    content = run("inmemory", "--case", "harness", folder=tmp_path).content
+    assert content["program"] == "inmemory"
+    assert {"python", "cores", "pinned", "processor", "openssl", "libraries"} <= content["machine"].keys()
+    assert "anyio" in content["machine"]["libraries"]
+
+
+# Just enough for bench/_peer_aiohttp.py; no network.
+FAKE_AIOHTTP = """
+from types import SimpleNamespace
+
+def TCPConnector(**options): ...
+def ClientTimeout(**options): ...
+
+class ClientSession:
+    def __init__(self, **options): ...
+    def get(self, url): return Response()
+    async def close(self): ...
+
+class Response:
+    status = 200
+    version = SimpleNamespace(major=(1, 1)[0], minor=(1, 1)[1])
+    reads = 0
+    async def __aenter__(self): return self
+    async def __aexit__(self, *error): ...
+    async def read(self):
+        Response.reads += 1
+        if Response.reads < 150:  # until it is warm
+            return b"x" * 200
+        ANSWER
+"""
