@@ -33,7 +33,7 @@ from netio.pool._ledger import Ledger
 from netio.pool._limits import Limits
 from netio.pool._timer import LOOP_TURNS, Timer
 from netio.protocol import Connection, Environment, Http1Connection, Http2Connection
-from netio.transport import Connect, Dial, Dialer, Link, Runtime, Waiter, current_runtime
+from netio.transport import Background, Connect, Dial, Dialer, Link, Runtime, Waiter, current_runtime
 from netio.url import Origin
 from netio.wire import ENGINES, EngineName
 
@@ -84,20 +84,34 @@ class _QueueWait:
         self.waiter.wake()
 
 
-class _DialWait:
-    """A dial under its time limit."""
+class _Dialing:
+    """A dial in the background, under its time limit."""
 
-    __slots__ = ("deadline", "is_expired", "scope")
+    __slots__ = ("deadline", "dial", "is_expired", "seconds", "task")
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.scope = anyio.CancelScope()
+    def __init__(self, dial: Dial, seconds: float | None, now: float) -> None:
+        self.dial = dial
+        self.seconds = seconds
+        self.deadline = deadline_after(now, seconds)
         self.is_expired = False
+        self.task: Background
 
     def look(self, now: float) -> None:
         if now >= self.deadline:
             self.is_expired = True
-            self.scope.cancel()
+            self.task.cancel()
+
+    def error(self, cause: BaseException) -> ConnectError | ConnectTimeout:
+        """Return what those are told that wait for it, when it was cancelled."""
+        dial = self.dial
+        dial.end()
+        if not self.is_expired:  # on asyncio a `connect` hook is cancelled too by awaiting a task that was
+            error = ConnectError(f"connecting to {dial.origin} was cancelled", phase=dial.phase)
+            error.__cause__ = cause
+            return error
+        timeout = ConnectTimeout(f"connecting to {dial.origin} took longer than {self.seconds:g} s", phase=dial.phase)
+        timeout.took = dict(dial.took)
+        return timeout
 
 
 class Pool:
@@ -119,7 +133,7 @@ class Pool:
         self._clock = clock
         self._http2: Http2Wish = http2
         self.is_closed = False
-        self._dials: set[_DialWait] = set()
+        self._dials: set[_Dialing] = set()
         self._dialer = Dialer(self.runtime, verify=verify, alpn=_ALPN[http2], connect=connect)
         self._ledger: Ledger[Connection] = Ledger(
             limits,
@@ -256,34 +270,29 @@ class Pool:
         return None if self._http2 and origin.is_tls else False
 
     def _start_dial(self, origin: Origin, ticket: Ticket[Connection]) -> None:
-        self.runtime.spawn(self._dial, origin, ticket)
+        now = self._clock.now()
+        dialing = _Dialing(Dial(origin, self._clock), ticket.connect_seconds, now)
+        dialing.task = self.runtime.spawn(self._dial, dialing)
+        self._dials.add(dialing)
+        self._timer.watchdog.add(dialing)
 
-    async def _dial(self, origin: Origin, ticket: Ticket[Connection]) -> None:
-        """Open a connection, in the background, and give it to the ledger, whoever waits for it by then."""
-        if self.is_closed:
-            return
-        dial = Dial(origin, self._clock)
-        wait = _DialWait(deadline_after(self._clock.now(), ticket.connect_seconds))
-        self._dials.add(wait)
-        self._timer.watchdog.add(wait)
+    async def _dial(self, dialing: _Dialing) -> None:
+        """Open a connection and give it to the ledger, whoever waits for it by then."""
         error: Exception | None = None
         link: Link | None = None
         try:
-            with wait.scope:
-                link = await self._dialer.dial(dial)
-            if link is None and wait.is_expired:
-                error = _connect_timeout(dial, ticket.connect_seconds)
+            if not self.is_closed:
+                link = await self._dialer.dial(dialing.dial)
         except Exception as raised:
             error = raised
-        except BaseException as raised:  # on asyncio a `connect` hook gets it by awaiting a task that was cancelled
-            error = ConnectError(f"connecting to {origin} was cancelled", phase=dial.phase)
-            error.__cause__ = raised
+        except BaseException as raised:
+            error = dialing.error(raised)
             raise
         finally:
-            self._dials.discard(wait)
-            self._timer.watchdog.discard(wait)
-            dial.end()
-            self._end_dial(dial, link, error)
+            self._dials.discard(dialing)
+            self._timer.watchdog.discard(dialing)
+            dialing.dial.end()
+            self._end_dial(dialing.dial, link, error)
 
     def _end_dial(self, dial: Dial, link: Link | None, error: Exception | None) -> None:
         if self.is_closed:
@@ -292,7 +301,7 @@ class Pool:
         elif link is not None:
             self._open(dial, link)
         else:
-            assert error is not None  # nothing but the time limit and `aclose` ends a dial without one
+            assert error is not None
             self._ledger.dial_failed(dial.origin, error)
 
     def _open(self, dial: Dial, link: Link) -> None:
@@ -320,8 +329,8 @@ class Pool:
         self.is_closed = True
         for connection in self._ledger.shut(SessionClosed("the session was closed")):
             connection.shut_down()
-        for wait in self._dials:
-            wait.scope.cancel()
+        for dialing in self._dials:
+            dialing.task.cancel()
         self._timer.stop()
         try:
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -372,10 +381,3 @@ def _queue_error(request: Request, wait: _QueueWait, phase: Phase) -> TimeoutErr
         phase="queue",
         sent=False,
     )
-
-
-def _connect_timeout(dial: Dial, seconds: float | None) -> ConnectTimeout:
-    dial.end()
-    error = ConnectTimeout(f"connecting to {dial.origin} took longer than {seconds:g} s", phase=dial.phase)
-    error.took = dict(dial.took)
-    return error

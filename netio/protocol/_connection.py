@@ -81,7 +81,7 @@ class Connection(ABC):
         """Whether the capacity is a guess, about which the peer has not spoken yet."""
         self.needs_look = not link.is_pushed
         """Whether `is_stale` has to be asked before each use, since the link does not tell what happens to it."""
-        self.expecting: set[Message] = set()
+        self.expecting: tuple[Message, ...] = ()
         """Messages of which an upload waits for anything to come (Expect: 100-continue)."""
         self.opened_at = environment.clock.now()
         self.dial_took: Mapping[Phase, float] = dial_took or {}

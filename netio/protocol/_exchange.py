@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 NOTHING, HEAD, PROGRESS, END = Wish.NOTHING, Wish.HEAD, Wish.PROGRESS, Wish.END
 
 
+LARGE_CHUNK = 65_536
+"""Chunks of at least this size are handed to the user one by one; smaller ones that have come together are joined."""
+
+
 class Exchange:
     """One request and its response on one connection.
 
@@ -152,6 +156,9 @@ class Exchange:
             self.abandon()
             raise
         chunks = self.connection.take_chunks(message)
+        if len(chunks) > 1 and len(chunks[0]) >= LARGE_CHUNK:
+            message.chunks = chunks[1:]
+            return chunks[0]
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     # ------------------------------------------------------------------ time

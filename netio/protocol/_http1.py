@@ -21,8 +21,8 @@ from netio.transport import Link, wake
 from netio.url import Origin
 from netio.wire import Http1Engine, Message, RequestHead
 
-PAUSE_ABOVE = 262_144
-"""Bytes of a streamed body that may lie unread before the link is asked to pause: what one read may bring."""
+PAUSE_ABOVE = 1_048_576
+"""Bytes of a streamed body that may lie unread before the link is asked to pause: four reads of the largest size."""
 
 
 class Http1Connection(Connection):

@@ -89,17 +89,18 @@ class Upload:
     async def _may_go_on(self) -> bool:
         """Wait for 100 (Continue), or whatever else is said first; a final answer means that the body is not wanted."""
         exchange, message = self._exchange, self._exchange.message
-        environment, expecting = exchange.connection.environment, exchange.connection.expecting
+        connection = exchange.connection
+        environment = connection.environment
         waiter = message.writer = environment.runtime.waiter()
         pause = Pause(waiter, environment.clock.now() + CONTINUE_SECONDS)
         environment.watchdog.add(pause)
-        expecting.add(message)
+        connection.expecting += (message,)
         try:
             if not message.informational and message.head is None and not message.is_complete:
                 await waiter.park()
         finally:
             message.writer = None
-            expecting.discard(message)
+            connection.expecting = tuple(other for other in connection.expecting if other is not message)
             environment.watchdog.discard(pause)
         return message.head is None
 

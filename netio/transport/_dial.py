@@ -124,7 +124,7 @@ class Dialer:
                 raise ConnectError(f"cannot connect to {origin}: {words(error)}") from error
         addresses = await self._resolve(origin)
         dial.enter("connect")
-        return await _race(addresses, origin)
+        return await _race(addresses, origin, self._runtime)
 
     async def _resolve(self, origin: Origin) -> Sequence[str]:
         if _is_address(origin.host):
@@ -152,15 +152,20 @@ def _is_address(host: str) -> bool:
     return True
 
 
-async def _race(addresses: Sequence[str], origin: Origin) -> SocketStream:
+async def _race(addresses: Sequence[str], origin: Origin, runtime: Runtime) -> SocketStream:
     """Connect to the first address that answers; the others are given up."""
+    if len(addresses) == 1:
+        try:
+            return SocketStream(await connect_socket(addresses[0], origin.port, runtime), runtime)
+        except OSError as error:
+            raise ConnectError(f"cannot connect to {origin}: {addresses[0]}: {words(error)}") from error
     failures: list[tuple[str, OSError]] = []
     winner: socket.socket | None = None
 
     async def attempt(address: str, failed: anyio.Event) -> None:
         nonlocal winner
         try:
-            sock = await connect_socket(address, origin.port)
+            sock = await connect_socket(address, origin.port, runtime)
         except OSError as error:
             failures.append((address, error))
             failed.set()
@@ -183,7 +188,7 @@ async def _race(addresses: Sequence[str], origin: Origin) -> SocketStream:
             winner.close()
         raise
     if winner is not None:
-        return SocketStream(winner)
+        return SocketStream(winner, runtime)
     if len(failures) < len(addresses):
         # On asyncio a Task.cancel() can get lost among the cancellations of anyio's own task groups (anyio#1214).
         raise anyio.get_cancelled_exc_class()

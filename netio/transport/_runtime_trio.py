@@ -23,7 +23,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from netio.transport._runtime import Background, Runtime, Waiter
+from netio.transport._runtime import Background, Runtime, Waiter, wake
 
 _log = logging.getLogger("netio")
 
@@ -66,6 +66,17 @@ class _Poller:
 
     def __init__(self) -> None:
         self._selector = DefaultSelector()
+        self._stopped: Waiter | None = None
+        self.task = Background("the poller")
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._selector.get_map()
+
+    async def stop(self, waiter: Waiter) -> None:
+        self._stopped = waiter
+        self.task.cancel()
+        await waiter.park()
 
     def watch(self, descriptor: int, event: int, callback: Callable[[], None]) -> None:
         key = self._selector.get_map().get(descriptor)
@@ -74,8 +85,7 @@ class _Poller:
         else:
             self._selector.modify(descriptor, key.events | event, {**key.data, event: callback})
 
-    def unwatch(self, descriptor: int, event: int) -> bool:
-        """Forget a callback; return whether none is left."""
+    def unwatch(self, descriptor: int, event: int) -> None:
         key = self._selector.get_map().get(descriptor)
         if key is not None and key.events & event:
             rest = {other: callback for other, callback in key.data.items() if other != event}
@@ -83,7 +93,6 @@ class _Poller:
                 self._selector.modify(descriptor, key.events & ~event, rest)
             else:
                 self._selector.unregister(descriptor)
-        return not self._selector.get_map()
 
     async def run(self) -> None:
         selector = self._selector
@@ -96,6 +105,7 @@ class _Poller:
                             _call(callback)
         finally:
             selector.close()
+            wake(self._stopped)
 
 
 def _call(callback: Callable[[], None]) -> None:
@@ -113,7 +123,6 @@ class TrioRuntime(Runtime):
         super().__init__()
         self._token: TrioToken = current_trio_token()
         self._poller: _Poller | None = None
-        self._polling: Background
 
     def waiter(self) -> Waiter:
         return _TrioWaiter()
@@ -136,14 +145,19 @@ class TrioRuntime(Runtime):
     def _watch(self, descriptor: int, event: int, callback: Callable[[], None]) -> None:
         if self._poller is None:
             self._poller = _Poller()
-            self._polling = self.spawn(self._poller.run)
+            self._start(self._poller.task, self._poller.run, ())
         self._poller.watch(descriptor, event, callback)
 
     def _unwatch(self, descriptor: int, event: int) -> None:
+        if self._poller is not None:
+            self._poller.unwatch(descriptor, event)
+
+    async def finish(self) -> None:
+        await super().finish()
         poller = self._poller
-        if poller is not None and poller.unwatch(descriptor, event):
+        if poller is not None and poller.is_idle:
             self._poller = None
-            self._polling.cancel()
+            await poller.stop(self.waiter())
 
     def soon(self, function: Callable[[], object]) -> None:
         try:

@@ -1,7 +1,6 @@
 """A connected socket while it is being made ready for a Link: connecting, and what is said before HTTP (TLS, a proxy).
 
-The same on every loop, by anyio's two functions that wait for a socket. It has the three methods of an anyio ByteStream
-that a handshake needs, and raises what anyio's streams raise.
+It has the three methods of an anyio ByteStream that a handshake needs, and raises what anyio's streams raise.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import socket
 from typing import Protocol
 
 import anyio
+
+from netio.transport._runtime import Runtime
 
 
 class Duplex(Protocol):
@@ -27,10 +28,11 @@ class Duplex(Protocol):
 class SocketStream:
     """See the module's docstring. `detach` hands the socket on."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_runtime", "_socket")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, runtime: Runtime) -> None:
         self._socket = sock
+        self._runtime = runtime
 
     def detach(self) -> socket.socket:
         return self._socket
@@ -41,14 +43,14 @@ class SocketStream:
             try:
                 rest = rest[self._socket.send(rest) :]
             except (BlockingIOError, InterruptedError):
-                await anyio.wait_writable(self._socket)
+                await until_writable(self._socket, self._runtime)
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
         while True:
             try:
                 data = self._socket.recv(max_bytes)
             except (BlockingIOError, InterruptedError):
-                await anyio.wait_readable(self._socket)
+                await until_readable(self._socket, self._runtime)
                 continue
             if not data:
                 raise anyio.EndOfStream
@@ -58,27 +60,43 @@ class SocketStream:
         self._socket.close()
 
 
-async def connect_socket(address: str, port: int) -> socket.socket:
+async def until_readable(sock: socket.socket, runtime: Runtime) -> None:
+    """Return when the socket has something to be read, or is broken."""
+    waiter, descriptor = runtime.waiter(), sock.fileno()
+    runtime.add_reader(descriptor, waiter.wake)
+    try:
+        await waiter.park()
+    finally:
+        runtime.remove_reader(descriptor)
+
+
+async def until_writable(sock: socket.socket, runtime: Runtime) -> None:
+    """Return when the socket takes more, or is broken."""
+    waiter, descriptor = runtime.waiter(), sock.fileno()
+    runtime.add_writer(descriptor, waiter.wake)
+    try:
+        await waiter.park()
+    finally:
+        runtime.remove_writer(descriptor)
+
+
+async def connect_socket(address: str, port: int, runtime: Runtime) -> socket.socket:
     """Connect to an IP address; raise OSError. Whatever happens, no socket is left open."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await _connect(sock, _place(address, port, family))
+        code = sock.connect_ex(_place(address, port, family))
+        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
+            await until_writable(sock, runtime)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
     except BaseException:
         sock.close()
         raise
     return sock
-
-
-async def _connect(sock: socket.socket, place: tuple[object, ...]) -> None:
-    code = sock.connect_ex(place)
-    if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
-        await anyio.wait_writable(sock)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code:
-        raise OSError(code, os.strerror(code))
 
 
 def _place(address: str, port: int, family: int) -> tuple[object, ...]:

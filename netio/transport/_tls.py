@@ -8,11 +8,23 @@ to be sent after every call.
 from __future__ import annotations
 
 import ssl
+import threading
 from functools import lru_cache
 
 from netio.errors import CertificateError, ConnectionLost, ProtocolError, RequestError, TLSError
 
-READ_SIZE = 65_536  # plaintext a read; records are at most 16 KiB, several are joined by OpenSSL only up to one record
+RECORD = 16_384  # of plaintext at most; OpenSSL gives no more at a time (RFC 8446 section 5.1)
+BUFFER = 16 * RECORD
+
+
+class _Scratch(threading.local):
+    """Where plaintext is put before it is cut to size: new memory for each record would cost more than decrypting it."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(BUFFER))
+
+
+_scratch = _Scratch()
 
 _CONTENT_TYPES = range(20, 25)  # what a record may begin with (RFC 8446 section 5.1)
 
@@ -68,27 +80,33 @@ class TLSChannel:
             raise _handshake_error(error) from error
         return True
 
-    def decrypt(self, received: bytes) -> bytes:
+    def decrypt(self, received: bytes | memoryview) -> bytes:
         """Return the plaintext of everything that has come so far; empty if no record is complete.
 
         What came whole before an alert or a broken record is returned, however the bytes were cut; `is_over` says then
         that it was the last.
         """
-        self._incoming.write(received)
+        incoming, view = self._incoming, _scratch.view
+        incoming.write(received)
         pieces: list[bytes] = []
+        size = 0
         try:
             while not self.is_over:
-                piece = self._object.read(READ_SIZE)
-                if not piece:  # close_notify
+                if size > BUFFER - RECORD:
+                    pieces.append(bytes(view[:size]))
+                    size = 0
+                count = self._object.read(RECORD, view[size:])
+                if not count:  # close_notify
                     self.is_ended = True
-                pieces.append(piece)
-                if not self._incoming.pending and not self._object.pending():
+                size += count  # type: ignore[operator]
+                if not incoming.pending and not self._object.pending():
                     break
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
             self.failure = _stream_error(error)
             self.failure.__cause__ = error
+        pieces.append(bytes(view[:size]))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def encrypt(self, data: bytes | memoryview) -> bytes:

@@ -172,7 +172,7 @@ async def make_socket_tls(runtime: Runtime) -> tuple[Link, ByteStream]:
     peer, channel = TLSPeer(theirs), TLSChannel(client_context(), HOST)
     async with anyio.create_task_group() as group:
         group.start_soon(peer.handshake)
-        await shake_hands(SocketStream(sock), channel)
+        await shake_hands(SocketStream(sock, runtime), channel)
     return SocketLink(sock, runtime, channel), peer
 
 

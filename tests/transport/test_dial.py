@@ -201,7 +201,7 @@ async def test_of_two_that_connect_in_the_same_moment_one_is_closed(
     sockets: list[socket.socket] = []
     both = anyio.Event()
 
-    async def connect_socket(address: str, port: int) -> socket.socket:
+    async def connect_socket(address: str, port: int, runtime: Runtime) -> socket.socket:
         sockets.append(socket.socket())
         if len(sockets) == 2:
             both.set()
