@@ -9,6 +9,9 @@
         │   └── InvalidURL
         ├── RequestBodyError         longer or shorter than declared, or not replayable
         ├── SessionClosed            the session was closed before or under the request
+        ├── CredentialsError         no credentials could be had for the request
+        ├── RedirectError            a redirect that netio does not follow, see .response
+        │   └── TooManyRedirects     ... since there were enough of them
         ├── Rejected                 netio itself declined to send; sent is always False
         │   ├── QueueFull            too many requests wait for a connection
         │   ├── CircuitOpen          the circuit breaker of the peer is open
@@ -28,6 +31,7 @@
         ├── ConnectionLost           an established connection broke
         │   └── IncompleteBody       ... in the middle of a response body
         └── ProtocolError            the peer broke the rules of HTTP or a limit of netio
+            ├── DecodeError          the content coding of the body is broken, or hides more than a limit allows
             └── StreamReset          the peer ended one HTTP/2 stream, .code says why
 
 `sent` is False only if it is proven that the peer cannot have processed the request; then sending it again is safe
@@ -59,6 +63,8 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
+    "CredentialsError",
+    "DecodeError",
     "IncompleteBody",
     "InvalidRequest",
     "InvalidURL",
@@ -69,6 +75,7 @@ __all__ = [
     "QueueFull",
     "RateLimited",
     "ReadTimeout",
+    "RedirectError",
     "Rejected",
     "RequestBodyError",
     "RequestError",
@@ -78,6 +85,7 @@ __all__ = [
     "StreamReset",
     "TLSError",
     "TimeoutError",
+    "TooManyRedirects",
     "TotalTimeout",
     "WriteTimeout",
     "WrongEventLoop",
@@ -190,6 +198,22 @@ class SessionClosed(RequestError):
     phase: Phase = "queue"
 
 
+class CredentialsError(RequestError):
+    """The credentials of a request could not be had: a token not renewed, a file not read."""
+
+
+class RedirectError(RequestError):
+    """A redirect is not followed; `response` is the redirect itself, closed."""
+
+    phase: Phase = "head"
+    sent: bool = True
+    response: Response | None = None
+
+
+class TooManyRedirects(RedirectError):
+    """There were more redirects than `Redirects.limit`."""
+
+
 class Rejected(RequestError):
     """netio itself declined to send the request; `retry_after` is in how many seconds to ask again, if known."""
 
@@ -285,12 +309,14 @@ class ConnectionLost(RequestError):
     """An established connection was closed or reset before the response was complete.
 
     `unanswered` says that no byte of the response had come. On a connection that had served before, that is most
-    likely a server closing an idle connection at the wrong moment (HAZARDS POOL-03).
+    likely a server closing an idle connection at the wrong moment (HAZARDS POOL-03). `goaway_code` is the error code of
+    the GOAWAY by which an HTTP/2 server ended it (RFC 9113 section 7).
     """
 
     phase: Phase = "head"
     sent: bool = True
     unanswered: bool = False
+    goaway_code: int | None = None
 
 
 class IncompleteBody(ConnectionLost):
@@ -304,6 +330,12 @@ class ProtocolError(RequestError):
 
     phase: Phase = "head"
     sent: bool = True
+
+
+class DecodeError(ProtocolError):
+    """The body is not what its Content-Encoding says, or what is in it is more than a limit of `Decode` allows."""
+
+    phase: Phase = "body"
 
 
 class StreamReset(ProtocolError):

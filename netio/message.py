@@ -19,7 +19,7 @@ from netio.deadline import NEVER, Clock, SystemClock, Timeouts
 from netio.errors import Attempt, BodyUnavailable, InvalidRequest, StatusError
 from netio.headers import Field, HeaderInput, Headers
 from netio.observe import Observer
-from netio.url import URL
+from netio.url import URL, Origin
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
@@ -40,8 +40,9 @@ class Request:
     Policies pass on a changed copy (`request.replace(headers=...)`) instead of changing what they were given.
     `deadline` is absolute on the session's clock and set when the request is sent. `is_streamed` says that the caller
     will read the response body itself: then the deadline counts until the head, and `body_deadline` for the rest.
-    `started` is when that was. `clock` is the session's: policies measure and sleep by it; `observer` hears what they do,
-    if anybody listens. Headers are made when somebody asks for them; `fields` are what will be sent either way.
+    `started` is when that was. `clock` is the session's: policies measure and sleep by it; `observer` hears what they
+    do, if anybody listens. `redirected_by` are the origins whose redirects have led here: credentials are not for
+    everybody. Headers are made when somebody asks for them; `fields` are what will be sent either way.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Request:
         "is_streamed",
         "method",
         "observer",
+        "redirected_by",
         "started",
         "timeouts",
         "url",
@@ -73,6 +75,7 @@ class Request:
         clock: Clock = SYSTEM_CLOCK,
         observer: Observer | None = None,
         started: float = 0.0,
+        redirected_by: tuple[Origin, ...] = (),
     ) -> None:
         if not isinstance(method, str) or (method not in USUAL_METHODS and not _TOKEN(method)):
             raise InvalidRequest(f"{ascii(method)[:80]} is not a method (RFC 9110 section 9.1)")
@@ -88,6 +91,7 @@ class Request:
         self.clock = clock
         self.observer = observer
         self.started = started
+        self.redirected_by = redirected_by
 
     @classmethod
     def with_fields(cls, method: str, url: URL, fields: tuple[Field, ...], timeouts: Timeouts) -> Request:
@@ -104,6 +108,7 @@ class Request:
         self.clock = SYSTEM_CLOCK
         self.observer = None
         self.started = 0.0
+        self.redirected_by = ()
         return self
 
     @property
@@ -142,6 +147,7 @@ class Request:
         copy.clock = self.clock
         copy.observer = self.observer
         copy.started = self.started
+        copy.redirected_by = self.redirected_by
         return copy
 
     @property
@@ -176,11 +182,14 @@ class Response:
     """One response. Its body is either here (`content`) or pulled from the connection while it is iterated.
 
     A test or a handler makes one by `Response(200, request=request, json={...})`. `attempts` are the attempts before
-    this one, if the request was sent more than once.
+    this one, if the request was sent more than once; `history` are the redirects that led here, closed, the first one
+    first.
     """
 
     __slots__ = (
+        "_as_sent",
         "_content",
+        "_decoding",
         "_fields",
         "_headers",
         "_is_closed",
@@ -189,6 +198,7 @@ class Response:
         "_source",
         "attempts",
         "elapsed_seconds",
+        "history",
         "http_version",
         "reason_phrase",
         "request",
@@ -224,8 +234,11 @@ class Response:
         self._is_taken = False
         self._is_closed = source is None
         self._on_close: list[Callable[[], None]] | None = None
+        self._decoding: Decoding | None = None
+        self._as_sent: bytes | None = None
         self.elapsed_seconds = 0.0
         self.attempts: tuple[Attempt, ...] = ()
+        self.history: tuple[Response, ...] = ()
 
     @classmethod
     def received(
@@ -252,7 +265,9 @@ class Response:
         self._is_taken = False
         self.elapsed_seconds = 0.0
         self._on_close = None
+        self._decoding = self._as_sent = None
         self.attempts = ()
+        self.history = ()
         return self
 
     @property
@@ -323,7 +338,7 @@ class Response:
     async def aread(self) -> bytes:
         """Read the whole body, remember and return it."""
         if self._content is None:
-            self._content = b"".join([chunk async for chunk in self.aiter_raw()])
+            self._content = b"".join([chunk async for chunk in self._decoded(is_whole=True)])
         return self._content
 
     def aiter_raw(self) -> AsyncIterator[bytes]:
@@ -332,8 +347,9 @@ class Response:
         Raises `BodyUnavailable` if it was taken before or the response is closed. None of these iterators is a
         generator: they may be left early, and nothing is left for the garbage collector to finish.
         """
-        if self._content is not None:
-            return _Given(self._content)
+        as_sent = self._content if self._decoding is None else self._as_sent
+        if as_sent is not None:
+            return _Given(as_sent)
         if self._is_taken:
             raise BodyUnavailable("the response body has been read already, or is being read")
         if self._is_closed or self._source is None:
@@ -343,7 +359,16 @@ class Response:
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
         """Iterate over the body without its content codings, piece by piece as it arrives."""
-        return self.aiter_raw()
+        return self._decoded(is_whole=False) if self._content is None else _Given(self._content)
+
+    def _decoded(self, *, is_whole: bool) -> AsyncIterator[bytes]:
+        raw = self.aiter_raw()
+        return raw if self._decoding is None else self._decoding(self, raw, is_whole=is_whole)
+
+    def decode_by(self, decoding: Decoding) -> None:
+        """Let everything but `aiter_raw` read the body through `decoding`. A body in memory has to be read again."""
+        self._decoding = decoding
+        self._as_sent, self._content = self._content, None
 
     def aiter_text(self) -> AsyncIterator[str]:
         """Iterate over the body as text; a character cut by two pieces is put together."""
@@ -385,6 +410,12 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} to {self.request.method} {self.request.url.redacted}>"
+
+
+class Decoding(Protocol):
+    """What undoes the content codings of a body; `is_whole` says that all of it will be held in memory."""
+
+    def __call__(self, response: Response, raw: AsyncIterator[bytes], *, is_whole: bool) -> AsyncIterator[bytes]: ...
 
 
 Send = Callable[[Request], Awaitable[Response]]

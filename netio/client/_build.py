@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from netio.body import Content, FormData, encode_body
 from netio.deadline import Timeouts
 from netio.errors import InvalidURL
 from netio.headers import HeaderInput, Headers
-from netio.message import USUAL_METHODS, Request
+from netio.message import USUAL_METHODS, Policy, Request
 from netio.url import URL, Params, parse_url
 
 TimeoutInput = Timeouts | float | None
@@ -23,6 +24,7 @@ class RequestOptions(TypedDict, total=False):
     data: FormData | None
     json: Any
     timeout: TimeoutInput
+    policies: Sequence[Policy] | None
 
 
 MAX_TARGETS = 1_024

@@ -14,11 +14,15 @@ from netio.deadline import NEVER, Clock, SystemClock, Timeouts, deadline_after
 from netio.errors import SessionClosed, WrongEventLoop
 from netio.headers import HeaderInput, Headers
 from netio.message import Policy, Request, Response, Send
+from netio.observe import Observer
 from netio.policy import compose
 from netio.pool import WRONG_LOOP, Http2Wish, Limits, Pool
 from netio.transport import Connect, Runtime, current_runtime
 from netio.url import URL, Params
 from netio.wire import ENGINES, EngineName
+
+MAX_WAYS = 64
+"""So many lists of policies that were given for single requests are remembered."""
 
 _DEFAULT = Timeouts()
 _USER_AGENT = "netio"
@@ -61,6 +65,7 @@ class Session:
     * `connect`: opens the byte stream to a host and port instead of TCP: `async (host, port) -> anyio ByteStream`.
     * `send`: replaces everything below the policies: `async (request) -> response`.
     * `clock`: where the time comes from; for tests.
+    * `observer`: is told what policies do (`netio.observe`).
     * `engine`: "fast" for netio's own codecs, "reference" for the well-known libraries h11 and h2.
     """
 
@@ -79,6 +84,7 @@ class Session:
         send: Send | None = None,
         clock: Clock | None = None,
         engine: EngineName = "fast",
+        observer: Observer | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}, not {engine!r}")
@@ -102,7 +108,10 @@ class Session:
         self._is_closed = False
         self._requests = 0
         self._failed = 0
-        self._send: Send = compose(policies, send or self._send_by_pool)
+        self._observer = observer
+        self._bottom: Send = send or self._send_by_pool
+        self._send: Send = compose(policies, self._bottom)
+        self._ways: dict[tuple[Policy, ...], Send] = {}
 
     @property
     def base_url(self) -> URL | None:
@@ -135,15 +144,18 @@ class Session:
         """
         return self._builder.build(method, url, options)
 
-    async def send(self, request: Request, *, stream: bool = False) -> Response:
+    async def send(
+        self, request: Request, *, stream: bool = False, policies: Sequence[Policy] | None = None
+    ) -> Response:
         """Send a request as it is: nothing of the session is added to it (`build_request` does that).
 
         With `stream` the response's body is left to the caller, who has to close the response.
         """
         check_target(request.url)
-        return await self._dispatch(request.replace(is_streamed=stream))
+        options: RequestOptions = {} if policies is None else {"policies": policies}
+        return await self._dispatch(request.replace(is_streamed=stream), options)
 
-    async def _dispatch(self, request: Request) -> Response:
+    async def _dispatch(self, request: Request, options: RequestOptions) -> Response:
         if self._is_closed:
             raise SessionClosed("the session is closed", request=request, sent=False)
         self._requests += 1
@@ -151,13 +163,27 @@ class Session:
         request.started = now = clock.now()
         total = request.timeouts.total
         request.deadline = NEVER if total is None else now + total
+        request.observer = self._observer
+        send = self._composed(options["policies"]) if options and "policies" in options else self._send
         try:
-            response = await self._send(request)
+            response = await send(request)
         except BaseException:
             self._failed += 1
             raise
         response.elapsed_seconds = clock.now() - now
         return response
+
+    def _composed(self, policies: Sequence[Policy] | None) -> Send:
+        """Return the way through the policies of one request; those that come again are put together once."""
+        if policies is None:
+            return self._send
+        key = tuple(policies)
+        send = self._ways.get(key)
+        if send is None:
+            if len(self._ways) >= MAX_WAYS:
+                self._ways.clear()
+            send = self._ways[key] = compose(key, self._bottom)
+        return send
 
     def _send_by_pool(self, request: Request) -> Awaitable[Response]:
         pool = self._pool
@@ -185,10 +211,11 @@ class Session:
         * `content`: bytes, text, or an iterable (sync, async, or a function that returns one) of bytes.
         * `data`: a form. `json`: anything the json module can write; for null, `content="null"`.
         * `timeout`: `Timeouts` in place of the session's, a number for another total, None for no limit.
+        * `policies`: in place of the session's.
 
         Raises `RequestError` and its kin, never for a status code (see `Response.raise_for_status`).
         """
-        return await self._dispatch(self._builder.build(method, url, options))
+        return await self._dispatch(self._builder.build(method, url, options), options)
 
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """Send a request and leave the response's body to the caller: `async with session.stream(...) as response:`.
@@ -197,40 +224,40 @@ class Session:
         """
         request = self.build_request(method, url, **options)
         request.is_streamed = True
-        return StreamContext(self, request, is_body_timed="timeout" in options)
+        return StreamContext(self, request, options)
 
-    async def _open_stream(self, request: Request, *, is_body_timed: bool) -> Response:
-        if is_body_timed and request.timeouts.total is not None:
+    async def _open_stream(self, request: Request, options: RequestOptions) -> Response:
+        if "timeout" in options and request.timeouts.total is not None:
             request.body_deadline = self._clock.now() + request.timeouts.total
-        return await self._dispatch(request)
+        return await self._dispatch(request, options)
 
     async def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("GET", ...)`; all options of `request`."""
-        return await self._dispatch(self._builder.build("GET", url, options))
+        return await self._dispatch(self._builder.build("GET", url, options), options)
 
     async def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("HEAD", ...)`."""
-        return await self._dispatch(self._builder.build("HEAD", url, options))
+        return await self._dispatch(self._builder.build("HEAD", url, options), options)
 
     async def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("OPTIONS", ...)`."""
-        return await self._dispatch(self._builder.build("OPTIONS", url, options))
+        return await self._dispatch(self._builder.build("OPTIONS", url, options), options)
 
     async def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("POST", ...)`."""
-        return await self._dispatch(self._builder.build("POST", url, options))
+        return await self._dispatch(self._builder.build("POST", url, options), options)
 
     async def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("PUT", ...)`."""
-        return await self._dispatch(self._builder.build("PUT", url, options))
+        return await self._dispatch(self._builder.build("PUT", url, options), options)
 
     async def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("PATCH", ...)`."""
-        return await self._dispatch(self._builder.build("PATCH", url, options))
+        return await self._dispatch(self._builder.build("PATCH", url, options), options)
 
     async def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> Response:
         """`request("DELETE", ...)`."""
-        return await self._dispatch(self._builder.build("DELETE", url, options))
+        return await self._dispatch(self._builder.build("DELETE", url, options), options)
 
     async def connect(self, url: str | URL, count: int = 1) -> int:
         """Open connections to the origin of a URL before they are needed; return how many are ready then.
@@ -299,16 +326,16 @@ class Session:
 class StreamContext:
     """`async with` around a streamed response: sends the request on entry, closes the response on exit."""
 
-    __slots__ = ("_is_body_timed", "_request", "_response", "_session")
+    __slots__ = ("_options", "_request", "_response", "_session")
 
-    def __init__(self, session: Session, request: Request, *, is_body_timed: bool) -> None:
+    def __init__(self, session: Session, request: Request, options: RequestOptions) -> None:
         self._session = session
         self._request = request
-        self._is_body_timed = is_body_timed
+        self._options = options
         self._response: Response | None = None
 
     async def __aenter__(self) -> Response:
-        self._response = await self._session._open_stream(self._request, is_body_timed=self._is_body_timed)
+        self._response = await self._session._open_stream(self._request, self._options)
         return self._response
 
     async def __aexit__(

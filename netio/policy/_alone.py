@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, overload
 
 from netio.message import Request, Response, Send
@@ -30,7 +31,7 @@ class AroundAnything(ABC):
         """Do what the policy does around one call of a function."""
 
     @overload
-    def __call__(self, request: Request, send: Send) -> Coroutine[Any, Any, Response]: ...
+    def __call__(self, request: Request, send: Send) -> CoroutineType[Any, Any, Response]: ...
 
     @overload
     def __call__(self, request: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]: ...

@@ -53,8 +53,8 @@ class CircuitBreaker(AroundAnything):
         window_calls: int = 100,  # resilience4j
         window_seconds: float | None = None,
         probes: int = 3,
-        open_seconds: float = 5.0,  # Polly and Hystrix
-        longest_open_seconds: float = 60.0,  # resilience4j's fixed time
+        open_seconds: float = 1.0,  # bench/policies.py: who always waits 5 s recovers after all others
+        longest_open_seconds: float = 5.0,  # what Polly and Hystrix wait each time
         jitter: float = 0.2,
         failed: Verdict | None = None,
         key: Callable[[Request], Hashable] | None = None,
@@ -219,22 +219,31 @@ class Guard:
         self._key = key
         self._failed = failed
         self._clock = clock
+        self._started: float | None
 
     async def __aenter__(self) -> None:
-        self._started = self._clock.now()
-        permit = self._circuit.enter(self._started)
+        circuit = self._circuit
+        if circuit.is_counting:
+            self._permit, self._started = circuit.generation, None
+            return
+        self._started = now = self._clock.now()
+        permit = circuit.enter(now)
         if permit is None:
-            raise _refusal(self._circuit, self._started, self._key, None)
+            raise _refusal(circuit, now, self._key, None)
         self._permit = permit
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, Exception):
-            self._circuit.give_back(self._permit)
-            return
-        now = self._clock.now()
-        _conclude(self._circuit, self._permit, self._failed, error, now, now - self._started)
+        circuit = self._circuit
+        if error is None and self._failed is call_failed and circuit.is_counting and self._permit == circuit.generation:
+            circuit.successes += 1
+        elif error is None or isinstance(error, Exception):
+            now = self._clock.now()
+            seconds = 0.0 if self._started is None else now - self._started
+            _conclude(circuit, self._permit, self._failed, error, now, seconds)
+        else:
+            circuit.give_back(self._permit)
 
 
 def _conclude(circuit: Circuit, permit: int, failed: Verdict, outcome: object, now: float, seconds: float) -> None:

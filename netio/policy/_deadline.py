@@ -27,12 +27,15 @@ class Deadline:
         self._seconds = positive(f"{type(self).__name__}.seconds", seconds)
         self._header = header
 
-    async def __call__(self, request: Request, send: Send) -> Response:
+    async def around(self, request: Request, send: Send) -> Response:
         now = request.clock.now()
         deadline = now + self._seconds
         if deadline < request.deadline:
             request = request.with_deadline(deadline)
         return await send(request if self._header is None else _telling(request, self._header, now))
+
+    async def __call__(self, request: Request, send: Send) -> Response:
+        return await self.around(request, send)
 
 
 class AttemptTimeout(Deadline):
@@ -42,7 +45,7 @@ class AttemptTimeout(Deadline):
     a streamed response it covers the time until the head. `header`: as for `Deadline`.
     """
 
-    async def __call__(self, request: Request, send: Send) -> Response:
+    async def around(self, request: Request, send: Send) -> Response:
         now = request.clock.now()
         deadline = now + self._seconds
         if deadline >= request.deadline:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from netio.errors import (
+    CredentialsError,
     InvalidRequest,
     PoolTimeout,
+    RedirectError,
     Rejected,
     RequestBodyError,
     RequestError,
@@ -26,7 +28,15 @@ Verdict = Callable[[Any], bool | None]
 
 FIRST_FAILING_STATUS = 429
 
-_SAYS_NOTHING = (Rejected, InvalidRequest, RequestBodyError, SessionClosed, PoolTimeout)
+_SAYS_NOTHING = (
+    Rejected,
+    InvalidRequest,
+    RequestBodyError,
+    SessionClosed,
+    PoolTimeout,
+    CredentialsError,
+    RedirectError,
+)
 
 
 def peer_failed(outcome: Response | Exception) -> bool | None:

@@ -68,6 +68,28 @@ class Shelf(Generic[C]):
         return bool(self.waiters) and not self.dialing and not self.provisional
 
 
+class Memory:
+    """What was learnt of each origin, of the last ones; so many are kept."""
+
+    __slots__ = ("_known", "_size")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._known: OrderedDict[Origin, bool] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, origin: Origin) -> bool | None:
+        return self._known.get(origin)
+
+    def put(self, origin: Origin, value: bool) -> None:
+        self._known[origin] = value
+        self._known.move_to_end(origin)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolStats:
     """How a pool stands: connections open now by what they do, and totals since it was made."""

@@ -25,7 +25,7 @@ slot) only if that makes the shares more equal. By strict order of arrival two b
 each other's connections at every request. A new connection serves first and is judged then, or two origins without one
 would take turns at dialing and never send anything.
 
-Every operation costs O(1), amortised; only `expire`, at a tick of the pool's timer, looks at all members.
+Every operation costs O(1), amortised; only `expire`, at a tick of the timer, looks at all members.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from typing import Generic
 
 from netio.deadline import NEVER
 from netio.errors import QueueFull
-from netio.pool._books import C, Member, PoolStats, Shelf, Ticket
+from netio.pool._books import C, Member, Memory, PoolStats, Shelf, Ticket
 from netio.pool._limits import Limits
 from netio.url import Origin
 
@@ -67,17 +67,14 @@ class Ledger(Generic[C]):
         multiplexes: Callable[[Origin], bool | None] = lambda origin: None,
         random: Callable[[], float] = random,
     ) -> None:
-        self._limits = limits
-        self._random = random
-        self._dial = dial
-        self._close = close
-        self._multiplexes = multiplexes
+        self._limits, self._random = limits, random
+        self._dial, self._close, self._multiplexes = dial, close, multiplexes
         self._shelves: dict[Origin, Shelf[C]] = {}
         self._members: dict[C, Member[C]] = {}
         self._idle: OrderedDict[Member[C], None] = OrderedDict()  # the longest idle first
         self._starved: OrderedDict[Shelf[C], None] = OrderedDict()  # need a slot and have none
         self._hungry: OrderedDict[Shelf[C], None] = OrderedDict()  # need one more
-        self._remembered: OrderedDict[Origin, bool] = OrderedDict()
+        self._remembered = Memory(REMEMBERED_ORIGINS)
         self._running_dry: Member[C] | None = None  # takes no new streams, so that its slot becomes free
         self._now = 0.0  # at the last `expire`
         self._slots = 0
@@ -87,7 +84,6 @@ class Ledger(Generic[C]):
         self._dial_failures = 0
 
     def __len__(self) -> int:
-        """How many slots are taken."""
         return self._slots
 
     def stats(self) -> PoolStats:
@@ -158,12 +154,11 @@ class Ledger(Generic[C]):
         shelf = member.shelf
         if used >= connection.capacity or member.is_retiring or shelf.waiters or self._starved or self._hungry:
             self._place(member)
-            return
-        # What `_place` comes to where nobody waits anywhere: the way of nearly every request.
-        shelf.free[member] = None
-        shelf.free.move_to_end(member)
-        if not used:
-            self._idle[member] = None
+        else:  # what `_place` comes to where nobody waits anywhere: the way of nearly every request
+            shelf.free[member] = None
+            shelf.free.move_to_end(member)
+            if not used:
+                self._idle[member] = None
 
     def changed(self, connection: C) -> None:
         """The capacity of a connection has changed."""
@@ -196,10 +191,9 @@ class Ledger(Generic[C]):
         """A dial has become a connection, whether or not anybody still waits for it."""
         shelf = self._end_dial(origin)
         shelf.multiplexes = multiplexes
-        self._remember(origin, multiplexes)
+        self._remembered.put(origin, multiplexes)
         self._created += 1
-        # Connections that were opened together must not all end together: the last tenth of their life is drawn.
-        age = self._limits.connection_age
+        age = self._limits.connection_age  # those opened together must not end together: a tenth of it is drawn
         expires = NEVER if age is None else now + age * (1 - 0.1 * self._random())
         member = self._members[connection] = Member(connection, shelf, expires)
         if connection.is_provisional:
@@ -207,6 +201,14 @@ class Ledger(Generic[C]):
         self._serve(member)
         self._place(member)
         self._settle(shelf)
+
+    def multiplexes_not(self, origin: Origin) -> None:
+        """From now on connections to this origin carry one request at a time."""
+        self._remembered.put(origin, False)
+        shelf = self._shelves.get(origin)
+        if shelf is not None:
+            shelf.multiplexes = False
+            self._settle(shelf)
 
     def dial_failed(self, origin: Origin, error: Exception) -> None:
         """A dial has failed, and with it those that it was for, unless another dial is under way for them."""
@@ -268,12 +270,6 @@ class Ledger(Generic[C]):
             shelf = Shelf(origin, self._multiplexes(origin) if known is None else known)
             self._shelves[origin] = shelf
         return shelf
-
-    def _remember(self, origin: Origin, multiplexes: bool) -> None:
-        self._remembered[origin] = multiplexes
-        self._remembered.move_to_end(origin)
-        if len(self._remembered) > REMEMBERED_ORIGINS:
-            self._remembered.popitem(last=False)
 
     def _use(self, member: Member[C]) -> None:
         if not member.used:

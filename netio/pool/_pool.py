@@ -12,30 +12,28 @@ from typing import Literal
 import anyio
 from anyio.lowlevel import checkpoint
 
-from netio.deadline import Clock, deadline_after
+from netio.deadline import Clock
 from netio.errors import (
     ConnectError,
     ConnectionLost,
-    ConnectTimeout,
     Phase,
-    PoolTimeout,
     QueueFull,
     RequestError,
     SessionClosed,
     StreamReset,
-    TimeoutError,
-    TotalTimeout,
     WrongEventLoop,
 )
 from netio.message import Request, Response
-from netio.pool._books import PoolStats, Ticket
-from netio.pool._ledger import Ledger
+from netio.pool._books import Memory, PoolStats, Ticket
+from netio.pool._ledger import REMEMBERED_ORIGINS, Ledger
 from netio.pool._limits import Limits
+from netio.pool._resend import MISDIRECTED, Resends, error_code
 from netio.pool._timer import LOOP_TURNS, Timer
-from netio.protocol import Connection, Environment, Http1Connection, Http2Connection
-from netio.transport import Background, Connect, Dial, Dialer, Link, Runtime, Waiter, current_runtime
+from netio.pool._waits import Dialing, QueueWait, queue_timeout
+from netio.protocol import LOOK_AFTER, Connection, Environment, Http1Connection, Http2Connection, PingTimes
+from netio.transport import Connect, Dial, Dialer, Link, Runtime, current_runtime
 from netio.url import Origin
-from netio.wire import ENGINES, EngineName
+from netio.wire import ENGINES, EngineName, ErrorCode
 
 WRONG_LOOP = "a session belongs to the event loop it was first used on: make one for each loop"
 
@@ -50,68 +48,6 @@ _ALPN: dict[Http2Wish, tuple[str, ...]] = {
     False: ("http/1.1",),
     "prior-knowledge": ("h2",),
 }
-
-
-class _QueueWait:
-    """A request in the queue, for `Timeouts.pool`.
-
-    If a connection is being opened for it by then, it waits for `Timeouts.connect` more. The dial itself may go on for
-    longer: it has the limit of the request that caused it, and may serve others.
-    """
-
-    __slots__ = ("_connect", "_is_extended", "_ledger", "_ticket", "_total", "deadline", "is_expired", "waiter")
-
-    def __init__(
-        self, ledger: Ledger[Connection], ticket: Ticket[Connection], waiter: Waiter, request: Request, now: float
-    ) -> None:
-        self._ledger = ledger
-        self._ticket = ticket
-        self._connect = request.timeouts.connect
-        self._total = request.deadline
-        self._is_extended = False
-        self.waiter = waiter
-        self.is_expired = False
-        self.deadline = min(deadline_after(now, request.timeouts.pool), self._total)
-
-    def look(self, now: float) -> None:
-        if now < self.deadline:
-            return
-        if now < self._total and not self._is_extended and self._ledger.is_being_dialed(self._ticket):
-            self._is_extended = True
-            self.deadline = min(deadline_after(now, self._connect), self._total)
-            return
-        self.is_expired = True
-        self.waiter.wake()
-
-
-class _Dialing:
-    """A dial in the background, under its time limit."""
-
-    __slots__ = ("deadline", "dial", "is_expired", "seconds", "task")
-
-    def __init__(self, dial: Dial, seconds: float | None, now: float) -> None:
-        self.dial = dial
-        self.seconds = seconds
-        self.deadline = deadline_after(now, seconds)
-        self.is_expired = False
-        self.task: Background
-
-    def look(self, now: float) -> None:
-        if now >= self.deadline:
-            self.is_expired = True
-            self.task.cancel()
-
-    def error(self, cause: BaseException) -> ConnectError | ConnectTimeout:
-        """Return what those are told that wait for it, when it was cancelled."""
-        dial = self.dial
-        dial.end()
-        if not self.is_expired:  # on asyncio a `connect` hook is cancelled too by awaiting a task that was
-            error = ConnectError(f"connecting to {dial.origin} was cancelled", phase=dial.phase)
-            error.__cause__ = cause
-            return error
-        timeout = ConnectTimeout(f"connecting to {dial.origin} took longer than {self.seconds:g} s", phase=dial.phase)
-        timeout.took = dict(dial.took)
-        return timeout
 
 
 class Pool:
@@ -133,7 +69,8 @@ class Pool:
         self._clock = clock
         self._http2: Http2Wish = http2
         self.is_closed = False
-        self._dials: set[_Dialing] = set()
+        self._dials: set[Dialing] = set()
+        self._only_http1 = Memory(REMEMBERED_ORIGINS)
         self._dialer = Dialer(self.runtime, verify=verify, alpn=_ALPN[http2], connect=connect)
         self._ledger: Ledger[Connection] = Ledger(
             limits,
@@ -145,7 +82,8 @@ class Pool:
         self.exchange_over = self._ledger.give
         self.capacity_changed = self._ledger.changed
         self._timer = Timer(self.runtime, clock, expire=self._ledger.expire, is_idle=lambda: not len(self._ledger))
-        self._environment = Environment(self.runtime, clock, self._timer.watchdog)
+        ping = PingTimes(after=limits.ping_after, timeout=limits.ping_timeout, when_idle=limits.ping_when_idle)
+        self._environment = Environment(self.runtime, clock, self._timer.watchdog, ping)
 
     def stats(self) -> PoolStats:
         return self._ledger.stats()
@@ -153,31 +91,67 @@ class Pool:
     # ------------------------------------------------------------------ requests
 
     async def send(self, request: Request) -> Response:
-        """Send a request on a connection of the pool.
-
-        It is sent a second time, once, if it provably did not reach the server, or if a connection that had served
-        before died without a byte of an answer and the request may be repeated (RFC 9110 section 9.2.2).
-        """
+        """Send a request on a connection of the pool; again, where `_resend.py` says that it may."""
         if not self._is_current():
             raise WrongEventLoop(WRONG_LOOP)
         is_new = False
         connection = self._ledger.take(request.url.origin)
-        if connection is None or connection.needs_look or not request.is_idempotent:
+        if (
+            connection is None
+            or connection.needs_look
+            or not request.is_idempotent
+            or request.started - connection.used_at > LOOK_AFTER
+        ):
             connection, is_new = await self._acquire(request, connection)
         try:
-            return await connection.send(request)
+            response = await connection.send(request)
         except (ConnectionLost, StreamReset) as error:
-            if not _may_resend(request, error, is_new=is_new):
+            return await self._send_again(request, connection, error, is_new=is_new)
+        if response.status_code == MISDIRECTED and not is_new and request.body.is_replayable:
+            return await self._send_elsewhere(request, connection, response)
+        return response
+
+    async def _send_again(
+        self, request: Request, connection: Connection, error: ConnectionLost | StreamReset, *, is_new: bool
+    ) -> Response:
+        origin, resends = request.url.origin, Resends()
+        while True:
+            if error_code(error) == ErrorCode.HTTP_1_1_REQUIRED and self._fall_back(connection):
+                error.sent = False  # that is what the code means (RFC 9113 section 7)
+            delay = resends.delay(request, error, is_new=is_new)
+            if delay is None or self._clock.now() + delay >= request.deadline:
+                error.sent = error.sent or resends.was_sent
+                raise error
+            if error.sent:
+                self._ledger.drop_idle(origin)
+            if delay:
+                await self._clock.sleep(delay)
+            try:
+                connection, is_new = await self._acquire(request, self._ledger.take(origin))
+                return await connection.send(request)
+            except (ConnectionLost, StreamReset) as another:
+                error = another
+            except RequestError as another:
+                another.sent = another.sent or resends.was_sent
                 raise
-            was_sent = error.sent
-        if was_sent:
-            self._ledger.drop_idle(request.url.origin)
-        try:
-            connection, _ = await self._acquire(request, None)
-            return await connection.send(request)
-        except RequestError as error:
-            error.sent = error.sent or was_sent
-            raise
+
+    async def _send_elsewhere(self, request: Request, connection: Connection, response: Response) -> Response:
+        """Send a request once more, to a connection that was not used for others (RFC 9110 section 15.5.20)."""
+        await response.aclose()
+        connection.retire()
+        self._ledger.drop_idle(request.url.origin)
+        connection, _ = await self._acquire(request, self._ledger.take(request.url.origin))
+        return await connection.send(request)
+
+    def _fall_back(self, connection: Connection) -> bool:
+        """Speak HTTP/1.1 to this origin from now on; return whether that is anything new."""
+        origin = connection.origin
+        if self._http2 == "prior-knowledge" or self._only_http1.get(origin):
+            return False
+        self._only_http1.put(origin, True)
+        connection.retire()
+        self._ledger.multiplexes_not(origin)
+        return True
 
     async def _acquire(self, request: Request, connection: Connection | None) -> tuple[Connection, bool]:
         """Return a connection that is fit for the request, and whether it has only just been opened.
@@ -240,7 +214,7 @@ class Pool:
     async def _queue(self, request: Request, origin: Origin) -> Connection:
         waiter = self.runtime.waiter()
         ticket: Ticket[Connection] = Ticket(origin, waiter.wake, request.timeouts.connect)
-        wait = _QueueWait(self._ledger, ticket, waiter, request, self._clock.now())
+        wait = QueueWait(self._ledger, ticket, waiter, request, self._clock.now())
         try:
             self._ledger.enqueue(ticket)
         except QueueFull as error:
@@ -260,23 +234,26 @@ class Pool:
         self._ledger.leave(ticket)
         if ticket.error is not None:
             raise _for_request(ticket.error, request)
-        raise _queue_timeout(request, wait, phase, self._clock.now())
+        raise queue_timeout(request, wait, phase, self._clock.now())
 
     # ------------------------------------------------------------------ connections
 
     def _multiplexes(self, origin: Origin) -> bool | None:
         if self._http2 == "prior-knowledge":
             return True
+        if self._only_http1.get(origin):
+            return False
         return None if self._http2 and origin.is_tls else False
 
     def _start_dial(self, origin: Origin, ticket: Ticket[Connection]) -> None:
+        alpn = ("http/1.1",) if self._only_http1.get(origin) else None
         now = self._clock.now()
-        dialing = _Dialing(Dial(origin, self._clock), ticket.connect_seconds, now)
+        dialing = Dialing(Dial(origin, self._clock, alpn), ticket.connect_seconds, now)
         dialing.task = self.runtime.spawn(self._dial, dialing)
         self._dials.add(dialing)
         self._timer.watchdog.add(dialing)
 
-    async def _dial(self, dialing: _Dialing) -> None:
+    async def _dial(self, dialing: Dialing) -> None:
         """Open a connection and give it to the ledger, whoever waits for it by then."""
         error: Exception | None = None
         link: Link | None = None
@@ -347,37 +324,8 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-def _may_resend(request: Request, error: ConnectionLost | StreamReset, *, is_new: bool) -> bool:
-    if not request.body.is_replayable:
-        return False
-    if not error.sent:
-        return True
-    return not is_new and isinstance(error, ConnectionLost) and error.unanswered and request.is_idempotent
-
-
 def _for_request(error: Exception, request: Request) -> Exception:
     """Give a dial's error to one of those that waited for it; what a user's hook raised is handed on as it is."""
     if isinstance(error, RequestError):
         return error.during(request, error.phase, sent=False)
     return error
-
-
-def _queue_timeout(request: Request, wait: _QueueWait, phase: Phase, now: float) -> TimeoutError:
-    error = _queue_error(request, wait, phase)
-    error.took = {"queue": max(0.0, now - request.started)}
-    return error
-
-
-def _queue_error(request: Request, wait: _QueueWait, phase: Phase) -> TimeoutError:
-    if wait.deadline >= request.deadline:
-        return TotalTimeout("the deadline of the request passed", request=request, phase=phase, sent=False)
-    if phase == "connect":
-        return ConnectTimeout("no connection came about in time", request=request, phase=phase, sent=False)
-    seconds = request.timeouts.pool
-    return PoolTimeout(
-        f"no connection became free for {seconds:g} s; more of them (Limits.connections), fewer requests at once, or "
-        "responses that are read and closed earlier would help",
-        request=request,
-        phase="queue",
-        sent=False,
-    )

@@ -12,11 +12,18 @@ from netio.errors import Phase, RequestError
 from netio.message import Request, Response
 from netio.protocol._exchange import END, HEAD, Exchange
 from netio.protocol._head import Heads
+from netio.protocol._pulse import PingTimes
 from netio.transport import Link, Runtime, wake
 from netio.url import Origin
 from netio.wire import Message
 
 SESSION_CLOSED = "the session was closed"
+
+LOOK_AFTER = 0.1
+"""A connection that no exchange was opened on for so many seconds is looked at first, even if its link is pushed.
+
+The loop may have been blocked meanwhile, and not have come round to what the server has said (HAZARDS H1-13).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,7 @@ class Environment:
     runtime: Runtime
     clock: Clock
     watchdog: Watchdog
+    ping: PingTimes = field(default_factory=PingTimes)
     heads: Heads = field(default_factory=Heads)
 
 
@@ -57,6 +65,7 @@ class Connection(ABC):
         "opened_at",
         "origin",
         "owner",
+        "used_at",
         "uses",
     )
 
@@ -83,9 +92,13 @@ class Connection(ABC):
         """Whether `is_stale` has to be asked before each use, since the link does not tell what happens to it."""
         self.expecting: tuple[Message, ...] = ()
         """Messages of which an upload waits for anything to come (Expect: 100-continue)."""
-        self.opened_at = environment.clock.now()
+        self.opened_at = self.used_at = environment.clock.now()
         self.dial_took: Mapping[Phase, float] = dial_took or {}
         """Seconds that each phase of opening it has taken."""
+
+    @abstractmethod
+    def retire(self) -> None:
+        """Take no new exchange; those that run go on."""
 
     @abstractmethod
     def open(self, request: Request) -> Exchange:
@@ -106,7 +119,8 @@ class Connection(ABC):
 
         Asked by whoever is about to use it, and gives the place back then: from here on the capacity is 0.
         """
-        if self.capacity and self.link.is_stale(is_thorough=not request.is_idempotent):
+        is_thorough = not request.is_idempotent or request.started - self.used_at > LOOK_AFTER
+        if self.capacity and self.link.is_stale(is_thorough=is_thorough):
             self.capacity = 0
         return not self.capacity
 

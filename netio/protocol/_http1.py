@@ -47,6 +47,10 @@ class Http1Connection(Connection):
         self._has_sent_body = False
         link.start(self, is_pumped=False)
 
+    def retire(self) -> None:
+        self.capacity = 0
+        self.owner.capacity_changed(self)
+
     def open(self, request: Request) -> Exchange:
         engine = self._engine
         try:
@@ -61,7 +65,8 @@ class Http1Connection(Connection):
             self.owner.exchange_over(self)
             raise
         self.uses += 1
-        exchange = self._exchange = Exchange(self, request, message, self.environment.clock.now())
+        now = self.used_at = self.environment.clock.now()
+        exchange = self._exchange = Exchange(self, request, message, now)
         if engine.is_request_ended:
             self.link.write(first)
         else:

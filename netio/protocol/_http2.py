@@ -1,8 +1,9 @@
 """An HTTP/2 connection: many exchanges at once, each a stream of its own (RFC 9113).
 
 The link is pushed (or pumped), so frames are taken in, and PING, SETTINGS and WINDOW_UPDATE answered, whether or not
-anybody waits. Every call into the engine is followed by `_flush` in the same synchronous step: what the engine queued
-leaves in the order in which it was queued, which HPACK and the order of stream ids depend on.
+anybody waits. What the engine queued leaves in the order in which it was queued, which HPACK and the order of stream
+ids depend on: at once if there is one exchange, and else in one write for all that happens in a turn of the loop. While
+the link is full it stays in the engine, which bounds it.
 
 A stream is counted by the owner from `open` until it is over: complete on both sides, or reset. A stream that fails, or
 is cancelled or times out, is reset, and nothing else on the connection notices.
@@ -16,7 +17,9 @@ from netio.errors import ConnectionLost, InvalidRequest, Phase, ProtocolError, R
 from netio.message import Request
 from netio.protocol._connection import SESSION_CLOSED, Connection, Environment, Owner
 from netio.protocol._exchange import Exchange
+from netio.protocol._pulse import Pulse
 from netio.protocol._upload import INLINE_BODY, Upload
+from netio.protocol._window import WindowTuner
 from netio.transport import Link, wake
 from netio.url import Origin
 from netio.wire import Http2Engine, Message, Stream
@@ -25,7 +28,15 @@ from netio.wire import Http2Engine, Message, Stream
 class Http2Connection(Connection):
     """See the module's docstring."""
 
-    __slots__ = ("_engine", "_exchanges")
+    __slots__ = (
+        "_engine",
+        "_exchanges",
+        "_is_flushing_soon",
+        "_is_leaving",
+        "_is_waiting_for_link",
+        "_pulse",
+        "_tuner",
+    )
 
     def __init__(
         self,
@@ -39,11 +50,30 @@ class Http2Connection(Connection):
         super().__init__(origin, link, environment, owner, dial_took)
         self._engine = engine
         self._exchanges: dict[Message, Exchange] = {}
+        self._is_leaving = False
+        self._is_flushing_soon = False
+        self._is_waiting_for_link = False
+        self._pulse = Pulse(self, engine)
+        self._tuner = WindowTuner(engine)
         self.needs_look = False
         self.is_provisional = True
         self.capacity = engine.max_streams
         link.start(self, is_pumped=True)
+        self._pulse.begin(self.opened_at)
         self._flush()
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._exchanges)
+
+    def ping(self) -> None:
+        self._engine.ping()
+        self._flush()
+
+    def retire(self) -> None:
+        self._is_leaving = True
+        self.capacity = 0
+        self.owner.capacity_changed(self)
 
     def open(self, request: Request) -> Exchange:
         try:
@@ -59,10 +89,16 @@ class Http2Connection(Connection):
             raise
         self.uses += 1
         stream.credits_itself = not request.is_streamed
-        exchange = self._exchanges[stream] = Exchange(self, request, stream, self.environment.clock.now())
+        now = self.environment.clock.now()
+        exchange = self._exchanges[stream] = Exchange(self, request, stream, now)
+        self._pulse.begin(now)
         if not stream.is_request_ended:
             self._begin_body(exchange, stream, head.length)
-        self._flush()
+        if len(self._exchanges) == 1:
+            self._flush()
+        elif not self._is_flushing_soon:
+            self._is_flushing_soon = True
+            self.environment.runtime.call_soon(self._flush)
         return exchange
 
     def _begin_body(self, exchange: Exchange, stream: Stream, length: int | None) -> None:
@@ -108,8 +144,18 @@ class Http2Connection(Connection):
         return chunks
 
     def _flush(self) -> None:
+        self._is_flushing_soon = False
         if self._engine.has_output:
-            self.link.write(self._engine.take())
+            if not self.link.is_full:
+                self.link.write(self._engine.take())
+            elif not self._is_waiting_for_link:
+                self._is_waiting_for_link = True
+                self.environment.runtime.spawn(self._flush_later)
+
+    async def _flush_later(self) -> None:
+        await self.link.drain(self.link.waiter())
+        self._is_waiting_for_link = False
+        self._flush()
 
     # ------------------------------------------------------------------ what the link tells
 
@@ -122,15 +168,30 @@ class Http2Connection(Connection):
             return
         for stream in streams:
             self._look_at(stream)
+        engine, tuner = self._engine, self._tuner
+        if engine.data_received >= tuner.next_at:
+            if self._unread() <= engine.stream_window:
+                tuner.probe(self.environment.clock.now())
+            else:
+                tuner.wait()
+        elif tuner.is_answered:
+            tuner.take_answer(self.environment.clock.now())
         self._flush()
         if self.expecting:
             self._wake_expecting()
-        self._look_at_settings()
+        if self.capacity != engine.max_streams or self.is_provisional is engine.has_settings:
+            self._look_at_settings()
+
+    def _unread(self) -> int:
+        """Count the bytes that have come and that nobody has taken, though somebody is to read them one by one."""
+        streamed = (exchange.message.chunks for exchange in self._exchanges.values() if exchange.request.is_streamed)
+        return sum(len(chunk) for chunks in streamed for chunk in chunks)
 
     def _look_at_settings(self) -> None:
         engine = self._engine
-        if self.capacity != engine.max_streams or self.is_provisional is engine.has_settings:
-            self.capacity = 0 if self.is_closed else engine.max_streams
+        capacity = 0 if self.is_closed or self._is_leaving else engine.max_streams
+        if self.capacity != capacity or self.is_provisional is engine.has_settings:
+            self.capacity = capacity
             self.is_provisional = not engine.has_settings
             self.owner.capacity_changed(self)
 
@@ -178,6 +239,7 @@ class Http2Connection(Connection):
             return
         self.is_closed = True
         self.capacity = 0
+        self._pulse.end()
         self._engine.fail(error)
         self._flush()
         for stream, exchange in list(self._exchanges.items()):
@@ -192,6 +254,7 @@ class Http2Connection(Connection):
     async def aclose(self) -> None:
         self.is_closed = True
         self.capacity = 0
+        self._pulse.end()
         self._engine.close()
         self._flush()
         await self.link.aclose()

@@ -56,6 +56,11 @@ class Link(ABC):
     def has_unsent(self) -> bool:
         """Whether something written has not left yet: a peer that stops reading shows here."""
 
+    @property
+    @abstractmethod
+    def is_full(self) -> bool:
+        """Whether `HIGH_WATER` or more is queued."""
+
     @abstractmethod
     def start(self, receiver: Receiver, *, is_pumped: bool) -> None:
         """Begin to deliver to the receiver. Called once."""

@@ -41,9 +41,11 @@ RESOLVER_THREADS = 20
 class Dial:
     """One attempt to open a connection to an origin: how far it has come, and how many seconds each phase took."""
 
-    __slots__ = ("_clock", "_since", "origin", "phase", "took")
+    __slots__ = ("_clock", "_since", "alpn", "origin", "phase", "took")
 
-    def __init__(self, origin: Origin, clock: Clock | None = None) -> None:
+    def __init__(self, origin: Origin, clock: Clock | None = None, alpn: tuple[str, ...] | None = None) -> None:
+        self.alpn = alpn
+        """The protocols to be offered instead of the dialer's."""
         self._clock = clock or SystemClock()
         self._since = self._clock.now()
         self.origin = origin
@@ -77,7 +79,7 @@ class Dialer:
         self._verify = verify
         self._alpn = alpn
         self._connect = connect
-        self._context: ssl.SSLContext | None = None
+        self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
         self._making_context = anyio.Lock()
         self._threads = anyio.CapacityLimiter(RESOLVER_THREADS)
 
@@ -89,7 +91,8 @@ class Dialer:
         try:
             if origin.is_tls:
                 dial.enter("tls")
-                channel = TLSChannel(await self._tls_context(), origin.host.rstrip("."))
+                context = await self._tls_context(dial.alpn or self._alpn)
+                channel = TLSChannel(context, origin.host.rstrip("."))
                 await shake_hands(stream, channel)
             if isinstance(stream, SocketStream):
                 return SocketLink(stream.detach(), self._runtime, channel)
@@ -98,19 +101,21 @@ class Dialer:
             await close_stream(stream)
             raise
 
-    async def _tls_context(self) -> ssl.SSLContext:
-        """Return the context of all dials, made by the first one: in a thread, as it reads files for 30 ms."""
-        async with self._making_context:
-            if self._context is None:
-                self._context = await anyio.to_thread.run_sync(self._make_context, limiter=self._threads)
-        return self._context
-
-    def _make_context(self) -> ssl.SSLContext:
+    async def _tls_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        """Return a context that offers these protocols, to be used before anything else is awaited."""
         if isinstance(self._verify, ssl.SSLContext):
-            self._verify.set_alpn_protocols(list(self._alpn))
+            self._verify.set_alpn_protocols(list(alpn))
             return self._verify
+        async with self._making_context:
+            if alpn not in self._contexts:  # in a thread, as it reads files for 30 ms
+                made = await anyio.to_thread.run_sync(self._make_context, alpn, limiter=self._threads)
+                self._contexts[alpn] = made
+        return self._contexts[alpn]
+
+    def _make_context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
+        assert not isinstance(self._verify, ssl.SSLContext)
         try:
-            return tls_context(self._verify, self._alpn)
+            return tls_context(self._verify, alpn)
         except OSError as error:
             raise TLSError(f"the certificates to trust cannot be read from {self._verify!r}: {error}") from error
 

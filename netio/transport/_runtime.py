@@ -127,6 +127,10 @@ class Runtime(ABC):
     def remove_writer(self, descriptor: int) -> None: ...
 
     @abstractmethod
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call a function at the end of this turn of the loop; only from the loop itself."""
+
+    @abstractmethod
     def soon(self, function: Callable[[], object]) -> None:
         """Call a function on the loop, from anywhere: another thread, a finalizer. Does nothing on a dead loop."""
 
@@ -219,6 +223,9 @@ class AsyncioRuntime(Runtime):
     def remove_writer(self, descriptor: int) -> None:
         if not self._loop.is_closed():
             self._loop.remove_writer(descriptor)
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        self._loop.call_soon(function)
 
     def soon(self, function: Callable[[], object]) -> None:
         try:

@@ -159,6 +159,9 @@ class TrioRuntime(Runtime):
             self._poller = None
             await poller.stop(self.waiter())
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        self._token.run_sync_soon(function)
+
     def soon(self, function: Callable[[], object]) -> None:
         try:
             self._token.run_sync_soon(function)

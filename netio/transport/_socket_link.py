@@ -29,7 +29,7 @@ BULK_READ_SIZE = 262_144
 """Bytes a read while more than that keeps coming."""
 
 TLS_PIECE = 65_536
-"""Bytes that are encrypted and sent at a time: with more, what one does is out of the processor's cache for the other."""
+"""Bytes that are encrypted and sent at a time: more would leave the processor's cache in between."""
 
 
 class SocketLink(Link):
@@ -83,6 +83,10 @@ class SocketLink(Link):
     @property
     def has_unsent(self) -> bool:
         return bool(self._queue)
+
+    @property
+    def is_full(self) -> bool:
+        return self._queued >= HIGH_WATER
 
     @property
     def is_pushed(self) -> bool:

@@ -305,6 +305,10 @@ class StreamLink(Link):
     # ------------------------------------------------------------------ idle and end
 
     @property
+    def is_full(self) -> bool:
+        return self._queued >= HIGH_WATER
+
+    @property
     def is_pushed(self) -> bool:
         return self._is_pumped
 

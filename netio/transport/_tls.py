@@ -18,7 +18,7 @@ BUFFER = 16 * RECORD
 
 
 class _Scratch(threading.local):
-    """Where plaintext is put before it is cut to size: new memory for each record would cost more than decrypting it."""
+    """Where plaintext is put before it is cut to size: new memory for each record costs more than decrypting it."""
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(BUFFER))

@@ -14,7 +14,8 @@ MAX_CONTINUATIONS = 8  # frames of one header block (HAZARDS H2-01); nghttp2 all
 MAX_SETTINGS = 32  # in one frame (H2-06), as in nghttp2
 MAX_ANSWERS = 1_000  # acknowledgements of PING and SETTINGS that nobody took (H2-06), as in nghttp2
 # Frames that bring nothing: PING, SETTINGS, WINDOW_UPDATE, PRIORITY and GOAWAY, empty and unknown ones, those for a
-# closed stream (H2-07, H2-08). Useful ones win back: Envoy allows 10 WINDOW_UPDATEs for each DATA frame sent.
+# closed stream (H2-07, H2-08). What is useful wins back: a request, a DATA frame sent, 256 bytes of a body in either
+# direction, an answer to our PING. Envoy allows 10 WINDOW_UPDATEs for each DATA frame sent; old Go sends more.
 MAX_USELESS = 1_000
 USELESS_PER_USEFUL = 16
 # Of these the connection outlives all: above it they are forgotten.

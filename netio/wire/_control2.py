@@ -74,7 +74,7 @@ class Control(Sender):
 
     def _count_useless(self) -> None:
         useful = (
-            (self._next_id >> 1) + self._frames_sent + self.pings_answered + (self.data_received - self._wasted >> 8)
+            (self._next_id >> 1) + self._useful_sent + self.pings_answered + (self.data_received - self._wasted >> 8)
         )
         if not self._budget.spend(useful):
             raise too_many("frames that bring nothing", MAX_USELESS, "MAX_USELESS")

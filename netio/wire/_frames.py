@@ -180,4 +180,6 @@ def not_reached(said: GoAway, *, sent: bool) -> ConnectionLost:
     """Return the error of a stream that the peer does not look at any more."""
     debug = f", '{said.debug}'" if said.debug else ""
     message = f"the server ended the connection before it came to this request (GOAWAY, {name_of(said.code)}{debug})"
-    return ConnectionLost(message, sent=sent)
+    error = ConnectionLost(message, sent=sent)
+    error.goaway_code = said.code
+    return error

@@ -11,7 +11,7 @@ _ALWAYS_USELESS = frozenset((Kind.PRIORITY, Kind.GOAWAY, Kind.WINDOW_UPDATE))
 
 
 class FloodGuard:
-    """Looks at each frame before h2 does. `useful` counts requests, DATA sent and answers to our PINGs."""
+    """Looks at each frame before h2 does. `useful` counts requests, DATA sent and answers to PINGs (MAX_USELESS)."""
 
     __slots__ = ("_budget", "_engine", "_table", "_wasted", "answers", "useful")
 

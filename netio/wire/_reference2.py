@@ -122,7 +122,7 @@ class ReferenceHttp2(Http2Engine):
             taken += len(piece)
             stream.is_request_ended = taken == stream.unsent
             self._h2.send_data(stream.id, piece, end_stream=stream.is_request_ended)
-            self._guard.useful += 1
+            self._guard.useful += 1 + (len(piece) >> 8)
         if stream.unsent is not None:
             stream.unsent -= taken
             table.leave_if_closed(stream)
@@ -368,10 +368,7 @@ class ReferenceHttp2(Http2Engine):
 
     def _on_settings(self, event: events.RemoteSettingsChanged) -> None:
         self.has_settings = True
-        settings = self._h2.remote_settings
-        if settings.enable_push:
-            raise FrameError(ErrorCode.PROTOCOL_ERROR, "set ENABLE_PUSH to 1")
-        self.has_extended_connect = settings.enable_connect_protocol == 1
+        self.has_extended_connect = self._h2.remote_settings.enable_connect_protocol == 1
         limit_encoder(self._h2.encoder)
         self._table.touch_senders()
 

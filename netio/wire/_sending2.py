@@ -95,7 +95,6 @@ class Sender(Http2Engine):
         "_budget",
         "_decoder",
         "_encoder",
-        "_frames_sent",
         "_given_up",
         "_is_closing",
         "_is_dead",
@@ -112,6 +111,7 @@ class Sender(Http2Engine):
         "_unacknowledged",
         "_unclaimed",
         "_uncredited",
+        "_useful_sent",
         "_wasted",
         "_window",
     )
@@ -135,7 +135,7 @@ class Sender(Http2Engine):
         self._room = DEFAULT_WINDOW
         self._is_short = False  # somebody waits for room
         self._answers = 0
-        self._frames_sent = 0
+        self._useful_sent = 0  # see MAX_USELESS
         self._wasted = 0  # bytes of DATA that nobody could use: padding, or for streams that were given up
         self._unacknowledged = 1
         self._is_closing = False
@@ -219,7 +219,7 @@ class Sender(Http2Engine):
             flags = _END_STREAM if end == taken and stream.is_request_ended else 0
             out.append(_header(end - begin << 8 | _DATA, flags, stream.id))
             out.append(view[begin:end])
-            self._frames_sent += 1
+            self._useful_sent += 1 + (end - begin >> 8)
         if stream.is_request_ended and stream.is_complete:
             del self._streams[stream.id]
 

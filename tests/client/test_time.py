@@ -87,7 +87,9 @@ async def test_slow_03_a_server_that_takes_no_byte_is_given_up(version: Version)
         while True:
             yield b"x" * 50_000
 
-    async with make_house(version, clock=clock, timeout=netio.Timeouts(write=20, read=None, total=None)) as house:
+    limits = netio.Limits(ping_timeout=60)  # or an HTTP/2 server that answers nothing is given up before
+    timeout = netio.Timeouts(write=20, read=None, total=None)
+    async with make_house(version, clock=clock, timeout=timeout, limits=limits) as house:
         house.network.listen("deaf.test", 80, serve)
         caught: list[netio.WriteTimeout] = []
 

@@ -44,6 +44,10 @@ DECISIONS = {
     "PoolTimeout": False,
     "TotalTimeout": False,
     "ProtocolError": False,
+    "DecodeError": False,
+    "RedirectError": False,
+    "TooManyRedirects": False,
+    "CredentialsError": False,
     "RequestError": False,
 }
 

@@ -311,7 +311,7 @@ async def test_pool_01_a_dial_may_be_cancelled_anywhere(runtime: Runtime, resolv
 
         async def nothing_is_left() -> None:
             await runtime.finish()
-            await eventually(lambda: open_sockets() == before)
+            await eventually(lambda: open_sockets() <= before)
 
         with anyio.fail_after(20):
             runs = await cancel_everywhere(scenario, nothing_is_left, seconds=5)
@@ -334,7 +334,7 @@ async def test_pool_01_a_race_may_be_cancelled_anywhere(
 
         async def nothing_is_left() -> None:
             await runtime.finish()
-            await eventually(lambda: open_sockets() == before)
+            await eventually(lambda: open_sockets() <= before)
 
         with anyio.fail_after(20):
             assert await cancel_everywhere(scenario, nothing_is_left, seconds=5) >= 5 * len(ways_to_cancel())

@@ -49,6 +49,7 @@ def test_everything_is_a_netio_error(cls: type[NetioError]) -> None:
 
 def test_timeouts_are_builtin_timeouts_too_and_nothing_else_is() -> None:
     assert [cls.__name__ for cls in CLASSES if issubclass(cls, builtins.TimeoutError)] == [
+        "AttemptTimedOut",
         "ConnectTimeout",
         "PoolTimeout",
         "ReadTimeout",

@@ -282,6 +282,19 @@ def test_cancelling_an_unfinished_request_with_a_complete_answer_resets_it(serve
     assert is_success(stream)
 
 
+def test_a_sender_that_waits_after_a_complete_answer_is_woken_by_a_reset(server: Server) -> None:
+    engine = server.engine
+    stream = server.post()
+    server.answer(stream)
+    assert engine.send(stream, bytes(100_000)) == 65_535
+    assert stream.needs_room
+    server.hear()
+    server.h2.reset_stream(stream.id, 0)
+    assert server.say() == [stream]
+    assert not stream.needs_room
+    assert is_success(stream)
+
+
 def test_a_fault_of_the_server_does_not_lose_what_came_before_it(server: Server) -> None:
     """One `feed` completes a response and then breaks the rules: nobody may wait for ever."""
     engine = server.engine

@@ -83,6 +83,17 @@ def test_a_known_head_with_another_path_is_checked_and_encoded_as_any_other(serv
             server.engine.open(request_head(fields=FIELDS, **changes))
 
 
+def test_more_heads_than_are_remembered_are_sent_as_they_are(server: Server) -> None:
+    heads = [request_head(target=f"/{n % 300}", fields=(("X-Group", str(n % 90)),)) for n in range(600)]
+    for _ in range(2):
+        for head in heads:
+            stream = server.engine.open(head)
+            server.hear()
+            heard = [(bytes(name), bytes(value)) for name, value in server.of(events.RequestReceived)[-1].headers]
+            assert heard[3:] == [(b":path", head.target.encode()), (b"x-group", head.fields[0][1].encode())]
+            server.answer(stream)
+
+
 def test_a_refused_head_is_not_remembered(server: Server) -> None:
     head = request_head(fields=(("X", "a\nb"),))
     for _ in range(3):

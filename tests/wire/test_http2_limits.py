@@ -157,6 +157,19 @@ def test_what_is_useful_wins_back_what_is_not(server: Server, what: str) -> None
     check_useless(server, PriorityFrame(1))
 
 
+def test_an_upload_may_be_credited_in_very_small_steps(server: Server) -> None:
+    """Go's server did so, once for each read of a handler, for stream and connection."""
+    stream = server.post()
+    for _ in range(8):
+        assert server.engine.send(stream, bytes(8_000)) == 8_000
+        for _ in range(8_000 // 64):
+            server.h2.increment_flow_control_window(64)
+            server.h2.increment_flow_control_window(64, stream.id)
+            server.say()
+        server.hear()
+    assert not stream.is_complete
+
+
 def test_h2_06_answers_that_nobody_takes_are_limited(server: Server) -> None:
     stream = open_one(server)
     ping = PingFrame(0, opaque_data=b"12345678")
