@@ -49,6 +49,10 @@ class MemoryLink(Link):
         return None
 
     @property
+    def is_full(self) -> bool:
+        return False
+
+    @property
     def has_unsent(self) -> bool:
         return False
 

@@ -6,11 +6,12 @@
 The folders are the path of a request, in alphabetical order, which is call order. A folder imports only folders after
 it, through their `__init__`, and the vocabulary; tests/test_layers.py keeps this true.
 
-    vocabulary   errors, deadline, url, headers, body, message, observe
+    vocabulary   errors, deadline, url, headers, body, message, observe, histogram, tally, metrics
 
+    adapters     what plugs netio into other libraries: plots by matplotlib
     cli          the netio command
     client       1 what the user holds: Session, request building
-    policy       2 what may happen around a request: retry, breaker, deadlines, limits, hedge, fallback
+    policy       2 what may happen around a request: retry, breaker, limits, hedge; redirects, cookies, credentials
     pool         3 which connection: ledger (pure), pool (shell), timer
     protocol     4 a live connection that speaks HTTP/1.1 or HTTP/2
     testing      in-memory network, fake clock, cancellation harness: for netio's tests and its users' tests
@@ -32,6 +33,8 @@ from netio.errors import (
     ConnectError,
     ConnectionLost,
     ConnectTimeout,
+    CredentialsError,
+    DecodeError,
     IncompleteBody,
     InvalidRequest,
     InvalidURL,
@@ -41,6 +44,7 @@ from netio.errors import (
     QueueFull,
     RateLimited,
     ReadTimeout,
+    RedirectError,
     Rejected,
     RequestBodyError,
     RequestError,
@@ -50,6 +54,7 @@ from netio.errors import (
     StreamReset,
     TimeoutError,
     TLSError,
+    TooManyRedirects,
     TotalTimeout,
     WriteTimeout,
     WrongEventLoop,
@@ -62,7 +67,6 @@ from netio.url import URL, Origin
 __version__ = "0.1.0"
 
 __all__ = [
-    "URL",
     "Attempt",
     "AttemptTimedOut",
     "Batch",
@@ -75,6 +79,8 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
+    "CredentialsError",
+    "DecodeError",
     "Headers",
     "IncompleteBody",
     "InvalidRequest",
@@ -89,6 +95,7 @@ __all__ = [
     "QueueFull",
     "RateLimited",
     "ReadTimeout",
+    "RedirectError",
     "Rejected",
     "Request",
     "RequestBody",
@@ -106,7 +113,9 @@ __all__ = [
     "TLSError",
     "TimeoutError",
     "Timeouts",
+    "TooManyRedirects",
     "TotalTimeout",
+    "URL",
     "WriteTimeout",
     "WrongEventLoop",
     "policy",

@@ -238,15 +238,18 @@ class BulkheadFull(Rejected):
 
 
 class TimeoutError(RequestError, builtins.TimeoutError):
-    """A time limit of the request passed; `took` says how many seconds each of its phases has taken until then."""
+    """A time limit of the request passed; `took` says how many seconds each of its phases has taken until then.
+
+    The message names the phases before the last one, as far as they took 50 ms or more.
+    """
 
     sent: bool = True
     took: Mapping[Phase, float] = MappingProxyType({})
 
     def __str__(self) -> str:
-        message = super().__str__()
-        story = ", ".join(f"{phase} {seconds:.3g} s" for phase, seconds in self.took.items() if seconds >= 0.0005)
-        return f"{message} after {story}" if story else message
+        earlier = list(self.took.items())[:-1]
+        story = ", ".join(f"{phase} {seconds:.3g} s" for phase, seconds in earlier if seconds >= 0.05)
+        return f"{super().__str__()} after {story}" if story else super().__str__()
 
 
 class PoolTimeout(TimeoutError):

@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 from netio.body import NO_BODY, RequestBody
 from netio.deadline import NEVER, Clock, SystemClock, Timeouts
 from netio.errors import Attempt, BodyUnavailable, InvalidRequest, StatusError
-from netio.headers import Field, HeaderInput, Headers
+from netio.headers import Field, HeaderInput, Headers, checked_field
 from netio.observe import Observer
 from netio.url import URL, Origin
 
@@ -148,6 +148,15 @@ class Request:
         copy.observer = self.observer
         copy.started = self.started
         copy.redirected_by = self.redirected_by
+        return copy
+
+    def with_field(self, name: str, value: str) -> Request:
+        """Return a copy with a header field in place of those of the same name; cheaper than `replace`, too."""
+        copy = self.with_deadline(self.deadline)
+        lowered = name.lower()
+        kept = [field for field in self.fields if field[0].lower() != lowered]
+        copy._headers = None
+        copy._fields = (*kept, checked_field(name, value))
         return copy
 
     @property

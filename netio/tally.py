@@ -21,7 +21,7 @@ from netio.url import Origin
 OTHERS = "(others)"
 """What is counted under this name had no row of its own any more."""
 
-_KINDS = 32  # netio's own errors are fewer
+_KINDS = 64  # netio's own errors are fewer
 _STATUSES = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -52,7 +52,7 @@ class Outcomes:
         return True
 
     def add_failures(self, kind: str, number: int) -> None:
-        """Count failures of a kind; past 32 kinds they are counted as `OTHERS`."""
+        """Count failures of a kind; past 64 kinds they are counted as `OTHERS`."""
         if kind not in self.failures and len(self.failures) >= _KINDS:
             kind = OTHERS
         self.failures[kind] = self.failures.get(kind, 0) + number

@@ -24,7 +24,6 @@ from netio.client import RequestOptions
 PROJECT = Path(__file__).parent.parent
 
 NAMES = [
-    "URL",
     "Attempt",
     "AttemptTimedOut",
     "Batch",
@@ -37,6 +36,8 @@ NAMES = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
+    "CredentialsError",
+    "DecodeError",
     "Headers",
     "IncompleteBody",
     "InvalidRequest",
@@ -51,6 +52,7 @@ NAMES = [
     "QueueFull",
     "RateLimited",
     "ReadTimeout",
+    "RedirectError",
     "Rejected",
     "Request",
     "RequestBody",
@@ -68,20 +70,22 @@ NAMES = [
     "TLSError",
     "TimeoutError",
     "Timeouts",
+    "TooManyRedirects",
     "TotalTimeout",
+    "URL",
     "WriteTimeout",
     "WrongEventLoop",
     "policy",
 ]
 
-OPTIONS = ["params", "headers", "content", "data", "json", "timeout"]
+OPTIONS = ["params", "headers", "content", "data", "json", "timeout", "policies"]
 SIGNATURES = {
     netio.Session: "*, base_url=, params=, headers=, policies=, timeout=, "
-    "limits=, verify=, http2=, connect=, send=, clock=",
+    "limits=, verify=, http2=, connect=, send=, clock=, engine=, observer=",
     netio.Session.build_request: "self, method, url, **options",
     netio.Session.request: "self, method, url, **options",
     netio.Session.stream: "self, method, url, **options",
-    netio.Session.send: "self, request, *, stream=",
+    netio.Session.send: "self, request, *, stream=, policies=",
     netio.Session.get: "self, url, **options",
     netio.Session.head: "self, url, **options",
     netio.Session.options: "self, url, **options",
@@ -90,12 +94,15 @@ SIGNATURES = {
     netio.Session.patch: "self, url, **options",
     netio.Session.delete: "self, url, **options",
     netio.Session.batch: "self, requests, *, concurrency=",
+    netio.Session.connect: "self, url, count=",
     netio.Session.stats: "self",
     netio.Session.aclose: "self",
-    netio.Request: "method, url, *, headers=, body=, timeouts=, deadline=, body_deadline=, is_streamed=",
+    netio.Request: "method, url, *, headers=, body=, timeouts=, deadline=, body_deadline=, is_streamed=, "
+    "clock=, observer=, started=, redirected_by=",
     netio.Response: "status_code, *, request, headers=, content=, json=, source=, reason_phrase=, http_version=",
     netio.Timeouts: "*, total=, pool=, connect=, read=, write=",
-    netio.Limits: "*, connections=, connections_per_origin=, idle=, idle_seconds=, connection_age=, queued=",
+    netio.Limits: "*, connections=, connections_per_origin=, idle=, idle_seconds=, connection_age=, queued=, "
+    "ping_after=, ping_timeout=, ping_when_idle=",
     netio.Headers: "fields=",
     netio.URL: "text",
     netio.Origin: "scheme, host, port",
@@ -116,13 +123,22 @@ SIGNATURES = {
     netio.policy.Hedge: "delay=, *, percentile=, least_delay=, budget=, key=, limit=, clock=",
     netio.policy.Fallback: "handler, *, when=",
     netio.policy.SingleFlight: "*, key=, limit=, clock=",
+    netio.policy.Auth: "*, origins=",
+    netio.policy.BasicAuth: "username, password, *, origins=",
+    netio.policy.BearerAuth: "token, *, origins=",
+    netio.policy.DigestAuth: "username, password, *, origins=",
+    netio.policy.NetrcAuth: "path=",
+    netio.policy.Cookies: "jar=",
+    netio.policy.CookieJar: "*, is_public_suffix=, now=",
+    netio.policy.Decode: "*, max_body=, max_stream=, max_ratio=",
+    netio.policy.Redirects: "limit=, *, secrets=, allow_http=",
     netio.policy.standard: "*, rate_limit=, bulkhead=, retry=, breaker=, attempt_timeout=",
     netio.policy.compose: "policies, send",
     netio.testing.FakeClock: "start=",
     netio.testing.MemoryNetwork: "capacity=",
 }
 
-COROUTINES = ["aclose", "delete", "get", "head", "options", "patch", "post", "put", "request", "send"]
+COROUTINES = ["aclose", "connect", "delete", "get", "head", "options", "patch", "post", "put", "request", "send"]
 RESPONSE = [
     "aclose",
     "aiter_bytes",
@@ -133,8 +149,11 @@ RESPONSE = [
     "attempts",
     "charset",
     "content",
+    "decode_by",
     "elapsed",
+    "elapsed_seconds",
     "headers",
+    "history",
     "http_version",
     "is_closed",
     "is_success",
@@ -142,8 +161,8 @@ RESPONSE = [
     "on_close",
     "raise_for_status",
     "reason_phrase",
+    "received",
     "request",
-    "set_elapsed",
     "status_code",
     "text",
     "url",
@@ -160,19 +179,34 @@ def test_public_names() -> None:
         "RETRIED_STATUSES",
         "AdaptiveLimit",
         "AttemptTimeout",
+        "Auth",
+        "BasicAuth",
+        "BearerAuth",
         "Bulkhead",
         "CircuitBreaker",
         "CircuitStats",
+        "Cookie",
+        "CookieJar",
+        "Cookies",
         "Deadline",
+        "Decode",
+        "DigestAuth",
         "Fallback",
         "Hedge",
+        "NetrcAuth",
         "RateLimit",
+        "Redirects",
         "Retry",
         "RetryBudget",
         "SingleFlight",
         "State",
+        "Token",
+        "UserinfoAuth",
         "compose",
+        "cookie_field",
+        "load_cookies",
         "peer_failed",
+        "save_cookies",
         "standard",
     ]
     assert netio.testing.__all__ == [
@@ -317,7 +351,7 @@ def test_tree_of_errors_is_drawn_as_it_is() -> None:
         for name, cls in classes.items()
     }
     assert drawn == real
-    assert len(drawn) == 29
+    assert len(drawn) == 33
 
 
 def test_tree_of_errors_has_no_diamonds() -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from netio.body import Content, FormData, encode_body
 from netio.deadline import Timeouts
 from netio.errors import InvalidURL
-from netio.headers import HeaderInput, Headers
+from netio.headers import Field, HeaderInput, Headers
 from netio.message import USUAL_METHODS, Policy, Request
 from netio.url import URL, Params, parse_url
 
@@ -28,7 +28,7 @@ class RequestOptions(TypedDict, total=False):
 
 
 MAX_TARGETS = 1_024
-"""URLs that a session remembers; netio.url remembers more of them, without what a session adds."""
+"""URLs, and sets of header fields, that a session remembers with what it adds to them."""
 
 _OPTIONS = frozenset(RequestOptions.__annotations__)
 
@@ -53,26 +53,32 @@ class RequestBuilder:
         self.timeouts = timeouts
         self._params = params
         self._targets: dict[str, URL] = {}
+        self._merges: dict[tuple[object, ...], tuple[Field, ...]] = {}
 
     def build(self, method: str, url: str | URL, options: RequestOptions) -> Request:
         """Return a request; raise `InvalidURL` or `InvalidRequest` for what cannot become one."""
         if not options and method in USUAL_METHODS:
-            target = self._targets.get(url) or self._remembered(url) if isinstance(url, str) else self._url(url, None)
-            return Request.with_fields(method, target, self.headers.fields, self.timeouts)
+            return Request.with_fields(method, self._target(url), self.headers.fields, self.timeouts)
         if unknown := options.keys() - _OPTIONS:
             known = ", ".join(sorted(_OPTIONS))
             raise TypeError(f"a request has no option {', '.join(sorted(unknown))}; it has {known}")
         timeouts = as_timeouts(options["timeout"], self.timeouts) if "timeout" in options else self.timeouts
+        params = options.get("params")
         return Request(
             method.upper() if isinstance(method, str) else method,
-            self._url(url, options.get("params")),
-            headers=self._merged(options.get("headers")),
+            self._target(url) if params is None else self._url(url, params),
+            headers=Headers.received(self._merged(options.get("headers"))),
             body=encode_body(options.get("content"), options.get("data"), options.get("json")),
             timeouts=timeouts,
         )
 
-    def _remembered(self, url: str) -> URL:
-        """Return the URL that a text stands for, with the base and the parameters of the session."""
+    def _target(self, url: str | URL) -> URL:
+        """Return the URL that is meant, with the base and the parameters of the session."""
+        if not isinstance(url, str):
+            return self._url(url, None)
+        target = self._targets.get(url)
+        if target is not None:
+            return target
         target = self._url(url, None)
         if len(self._targets) >= MAX_TARGETS:
             self._targets.clear()
@@ -91,13 +97,29 @@ class RequestBuilder:
         check_target(target)
         return target
 
-    def _merged(self, headers: HeaderInput | None) -> Headers:
-        """The session's headers; those given for the request replace them by name."""
+    def _merged(self, headers: HeaderInput | None) -> tuple[Field, ...]:
+        """Return the session's fields; those given for the request replace them by name."""
+        own = self.headers.fields
         if headers is None:
-            return Headers(self.headers)
-        given = headers if isinstance(headers, Headers) else Headers(headers)
-        kept = (field for field in self.headers.fields if field[0] not in given)
-        return Headers.received((*kept, *given.fields))
+            return own
+        if type(headers) is not dict:
+            return _replaced(own, headers)
+        key = (own, *headers.items())
+        try:
+            merged = self._merges.get(key)
+        except TypeError:  # it holds something that is no text
+            return _replaced(own, headers)
+        if merged is None:
+            merged = _replaced(own, headers)
+            if len(self._merges) >= MAX_TARGETS:
+                self._merges.clear()
+            self._merges[key] = merged
+        return merged
+
+
+def _replaced(own: tuple[Field, ...], headers: HeaderInput) -> tuple[Field, ...]:
+    given = headers if isinstance(headers, Headers) else Headers(headers)
+    return (*(field for field in own if field[0] not in given), *given.fields)
 
 
 def check_target(url: URL) -> None:

@@ -70,7 +70,7 @@ class BasicAuth(Credentials):
         self._field = basic(username, password)
 
     async def __call__(self, request: Request, send: Send) -> Response:
-        return await send(authorized(request, self._field) if self.is_for(request) else request)
+        return await send(request.with_field("authorization", self._field) if self.is_for(request) else request)
 
 
 class UserinfoAuth:
@@ -84,7 +84,7 @@ class UserinfoAuth:
         if url.username is None and url.password is None:
             return await send(request)
         if not is_led_away(request) and not has_field(request.fields, "authorization"):
-            request = authorized(request, basic(url.username or "", url.password or ""))
+            request = request.with_field("authorization", basic(url.username or "", url.password or ""))
         return await send(request)
 
 
@@ -124,7 +124,8 @@ class Auth(Credentials):
         if not self.is_for(request):
             return await send(request)
         async with aclosing(self.async_auth_flow(request.replace())) as flow:
-            response = await send(await anext(flow, request))
+            # What was yielded may be changed and yielded again: what is sent is a copy of it.
+            response = await send((await anext(flow, request)).replace())
             for _ in range(MAX_STEPS - 1):
                 following = await self._next(flow, response)
                 if following is None:
@@ -150,15 +151,7 @@ class Auth(Credentials):
         except BaseException:
             await response.aclose()
             raise
-        # What was yielded may be the object that was sent before: the next one must not change it under the response.
         return following.replace()
-
-
-def authorized(request: Request, value: str) -> Request:
-    """Return the request with an Authorization field."""
-    request = request.replace()
-    request.headers["authorization"] = value
-    return request
 
 
 def basic(username: str, password: str) -> str:

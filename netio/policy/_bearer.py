@@ -17,7 +17,7 @@ import anyio
 from netio.deadline import NEVER
 from netio.errors import CredentialsError, TotalTimeout
 from netio.message import Request, Response
-from netio.policy._auth import Auth, Origins, authorized
+from netio.policy._auth import Auth, Origins
 from netio.policy._wait import wait_until
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*").fullmatch  # RFC 6750 section 2.1
@@ -37,10 +37,11 @@ Renew = Callable[[], Awaitable["str | Token"]]
 
 
 class _Renewal:
-    """One call of the function, and those who wait for it."""
+    """One call of the function, and what came of it for those who wait; neither, if it was cancelled."""
 
     def __init__(self) -> None:
         self.is_over = anyio.Event()
+        self.field: str | None = None
         self.error: Exception | None = None
 
 
@@ -48,50 +49,48 @@ class _Keeper:
     """The token, and who renews it; shared by all that is bound from one `BearerAuth`."""
 
     def __init__(self, renew: Renew | None, field: str | None) -> None:
-        self.renew = renew
-        self.field = field
-        self.until = NEVER
-        self.renewal: _Renewal | None = None
+        self._renew = renew
+        self._field = field
+        self._until = NEVER
+        self._renewal: _Renewal | None = None
 
     async def current(self, request: Request) -> str:
         """Return the Authorization field, renewed if there is none or it is over. Raises `CredentialsError`."""
-        while self.field is None or request.clock.now() >= self.until:
-            renewal = self.renewal
-            if renewal is None:
-                await self._renew(request)
-                continue
+        field = self._field
+        if field is not None and request.clock.now() < self._until:
+            return field
+        while (renewal := self._renewal) is not None:
             if not await wait_until(renewal.is_over, request.deadline, request.clock):
-                raise TotalTimeout(
-                    "the deadline of the request passed while the token was renewed",
-                    request=request,
-                    phase="build",
-                    sent=False,
-                )
+                late = "the deadline of the request passed while the token was renewed"
+                raise TotalTimeout(late, request=request, phase="build", sent=False)
             if renewal.error is not None:
                 raise _failure(renewal.error, request) from renewal.error
-        return self.field
+            if renewal.field is not None:
+                return renewal.field
+        return await self._renewed(request)
 
     def drop(self, field: str) -> bool:
         """Forget a field that was refused, if it is still the current one; return whether there may be another."""
-        if self.renew is None:
+        if self._renew is None:
             return False
-        if self.field == field:
-            self.field = None
+        if self._field == field:
+            self._field = None
         return True
 
-    async def _renew(self, request: Request) -> None:
-        assert self.renew is not None
-        renewal = self.renewal = _Renewal()
+    async def _renewed(self, request: Request) -> str:
+        assert self._renew is not None
+        renewal = self._renewal = _Renewal()
         try:
-            given = await self.renew()
+            given = await self._renew()
             token = given if isinstance(given, Token) else Token(given)
-            self.field = bearer(token.value)
-            self.until = _end(token, request.clock.now())
+            field = self._field = renewal.field = bearer(token.value)
+            self._until = _end(token, request.clock.now())
+            return field
         except Exception as error:
             renewal.error = error
             raise _failure(error, request) from error
         finally:
-            self.renewal = None
+            self._renewal = None
             renewal.is_over.set()
 
 
@@ -115,9 +114,9 @@ class BearerAuth(Auth):
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
         keeper = self._keeper
         field = await keeper.current(request)
-        response = yield authorized(request, field)
+        response = yield request.with_field("authorization", field)
         if response.status_code == 401 and keeper.drop(field) and request.body.is_replayable:
-            yield authorized(request, await keeper.current(request))
+            yield request.with_field("authorization", await keeper.current(request))
 
 
 def bearer(token: object) -> str:

@@ -55,12 +55,10 @@ class Cookies:
 
 def with_cookies(request: Request, pairs: list[tuple[str, str]]) -> Request:
     """Return the request with cookies beside those that it has."""
-    request = request.replace()
     given = request.headers.get_list("cookie")
     names = {pair.partition("=")[0].strip() for value in given for pair in value.split(";")}
     sent = [f"{name}={value}" for name, value in pairs if name not in names]
-    request.headers["cookie"] = "; ".join(sent + given)
-    return request
+    return request.with_field("cookie", "; ".join(sent + given))
 
 
 def cookie_field(cookies: Mapping[str, str]) -> str:

@@ -52,8 +52,7 @@ class Decode:
         if not has_field(fields, "accept-encoding"):
             # Fetch section 4.5: a range is asked for as it is.
             wish = "identity" if has_field(fields, "range") else self.accept_encoding
-            request = request.replace()
-            request.headers.add("accept-encoding", wish)
+            request = request.with_field("accept-encoding", wish)
         response = await send(request)
         if has_field(response.headers.fields, "content-encoding"):
             await self._decode(request, response)

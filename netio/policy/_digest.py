@@ -133,10 +133,8 @@ class DigestAuth(Auth):
             note_next(nonce, response)
 
     def _answered(self, request: Request, nonce: Nonce) -> Request:
-        request = request.replace()
         field = nonce.field(self._username, self._password, request.method, request.url.target)
-        request.headers["authorization"] = field
-        return request
+        return request.with_field("authorization", field)
 
 
 def strongest(values: Iterable[str]) -> Challenge | None:

@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from netio.errors import CredentialsError
 from netio.message import Request, Response, Send
-from netio.policy._auth import authorized, basic, is_led_away
+from netio.policy._auth import basic, is_led_away
 from netio.policy._fields import has_field
 
 
@@ -42,7 +42,7 @@ class NetrcAuth:
                     f"{self._path} cannot be read as a netrc file: {type(error).__name__}", request=request
                 ) from None
         field = self._fields.get(url.host)
-        return await send(request if field is None else authorized(request, field))
+        return await send(request if field is None else request.with_field("authorization", field))
 
 
 def read_netrc(path: Path) -> dict[str, str]:
@@ -54,5 +54,5 @@ def read_netrc(path: Path) -> dict[str, str]:
     return {
         host.lower(): basic(login, password)
         for host, (login, _, password) in found.hosts.items()
-        if host != "default" and password is not None
+        if host != "default" and password
     }

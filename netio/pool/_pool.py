@@ -16,11 +16,11 @@ from netio.deadline import Clock
 from netio.errors import (
     ConnectError,
     ConnectionLost,
-    Phase,
     QueueFull,
     RequestError,
     SessionClosed,
     StreamReset,
+    TimeoutError,
     WrongEventLoop,
 )
 from netio.message import Request, Response
@@ -29,7 +29,7 @@ from netio.pool._ledger import REMEMBERED_ORIGINS, Ledger
 from netio.pool._limits import Limits
 from netio.pool._resend import MISDIRECTED, Resends, error_code
 from netio.pool._timer import LOOP_TURNS, Timer
-from netio.pool._waits import Dialing, QueueWait, queue_timeout
+from netio.pool._waits import Dialing, QueueWait, queue_timeout, with_queue
 from netio.protocol import LOOK_AFTER, Connection, Environment, Http1Connection, Http2Connection, PingTimes
 from netio.transport import Connect, Dial, Dialer, Link, Runtime, current_runtime
 from netio.url import Origin
@@ -144,13 +144,14 @@ class Pool:
         return await connection.send(request)
 
     def _fall_back(self, connection: Connection) -> bool:
-        """Speak HTTP/1.1 to this origin from now on; return whether that is anything new."""
+        """Speak HTTP/1.1 to this origin from now on; return whether that is possible."""
         origin = connection.origin
-        if self._http2 == "prior-knowledge" or self._only_http1.get(origin):
+        if self._http2 == "prior-knowledge":
             return False
-        self._only_http1.put(origin, True)
         connection.retire()
-        self._ledger.multiplexes_not(origin)
+        if not self._only_http1.get(origin):  # else another request was told so before
+            self._only_http1.put(origin, True)
+            self._ledger.multiplexes_not(origin)
         return True
 
     async def _acquire(self, request: Request, connection: Connection | None) -> tuple[Connection, bool]:
@@ -182,16 +183,25 @@ class Pool:
         origin, held = request.url.origin, list[Connection]()
 
         async def hold_another() -> None:
-            held.append(await self._queue(request, origin))
+            connection = await self._queue(request, origin)
+            held.append(connection)
+            if isinstance(connection, Http2Connection):
+                group.cancel_scope.cancel()  # one is enough, and the others might wait for its streams
 
         try:
             while len(held) < count and (connection := self._ledger.take(origin)) is not None:
+                if connection.is_stale(request):
+                    self._ledger.give(connection)
+                    continue
                 held.append(connection)
+                if isinstance(connection, Http2Connection):
+                    return 1
             async with anyio.create_task_group() as group:
                 for _ in range(count - len(held)):
                     group.start_soon(hold_another)
         except BaseExceptionGroup as group_error:
-            raise _first(group_error) from None
+            error = _first(group_error)
+            raise error from error.__cause__
         finally:
             for connection in held:
                 self._ledger.give(connection)
@@ -230,11 +240,19 @@ class Pool:
             self._timer.watchdog.discard(wait)
         if ticket.connection is not None:
             return ticket.connection
-        phase: Phase = "connect" if self._ledger.is_being_dialed(ticket) else "queue"
+        dial = self._dial_for(ticket)
         self._ledger.leave(ticket)
+        now = self._clock.now()
         if ticket.error is not None:
-            raise _for_request(ticket.error, request)
-        raise queue_timeout(request, wait, phase, self._clock.now())
+            raise _for_request(ticket.error, request, now)
+        raise queue_timeout(request, wait, dial, now)
+
+    def _dial_for(self, ticket: Ticket[Connection]) -> Dial | None:
+        """Return a dial that is under way for a request. Costs as much as there are dials."""
+        if not self._ledger.is_being_dialed(ticket):
+            return None
+        dials = (dialing.dial for dialing in self._dials)
+        return next((dial for dial in dials if dial.origin == ticket.origin), None)
 
     # ------------------------------------------------------------------ connections
 
@@ -324,8 +342,11 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-def _for_request(error: Exception, request: Request) -> Exception:
+def _for_request(error: Exception, request: Request, now: float) -> Exception:
     """Give a dial's error to one of those that waited for it; what a user's hook raised is handed on as it is."""
-    if isinstance(error, RequestError):
-        return error.during(request, error.phase, sent=False)
-    return error
+    if not isinstance(error, RequestError):
+        return error
+    mine = error.during(request, error.phase, sent=False)
+    if isinstance(mine, TimeoutError):
+        mine.took = with_queue(request, mine.took, now)
+    return mine

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from netio.deadline import deadline_after
 from netio.errors import ConnectError, ConnectTimeout, Phase, PoolTimeout, TimeoutError, TotalTimeout
 from netio.message import Request
@@ -73,16 +75,28 @@ class Dialing:
         return timeout
 
 
-def queue_timeout(request: Request, wait: QueueWait, phase: Phase, now: float) -> TimeoutError:
-    error = _in_words(request, wait, phase)
-    error.took = {"queue": max(0.0, now - request.started)}
+def queue_timeout(request: Request, wait: QueueWait, dial: Dial | None, now: float) -> TimeoutError:
+    """Return the error of a request whose time in the queue is over, while this dial was under way for it."""
+    error = _in_words(request, wait, "queue" if dial is None else dial.phase)
+    took: dict[Phase, float] = {}
+    if dial is not None:
+        dial.end()
+        took.update(dial.took)
+    error.took = with_queue(request, took, now)
     return error
+
+
+def with_queue(request: Request, took: Mapping[Phase, float], now: float) -> dict[Phase, float]:
+    """Add what a request has waited beside its dial, which may be older than itself."""
+    waited = max(0.0, now - request.started)
+    dialed: dict[Phase, float] = {phase: min(seconds, waited) for phase, seconds in took.items()}
+    return {"queue": max(0.0, waited - sum(dialed.values())), **dialed}
 
 
 def _in_words(request: Request, wait: QueueWait, phase: Phase) -> TimeoutError:
     if wait.deadline >= request.deadline:
         return TotalTimeout("the deadline of the request passed", request=request, phase=phase, sent=False)
-    if phase == "connect":
+    if phase != "queue":
         return ConnectTimeout("no connection came about in time", request=request, phase=phase, sent=False)
     seconds = request.timeouts.pool
     return PoolTimeout(

@@ -107,8 +107,17 @@ class Connection(ABC):
     async def send(self, request: Request) -> Response:
         """Send a request and wait for its response (for its head only if it is streamed)."""
         exchange = self.open(request)
+        wish = HEAD if request.is_streamed else END
         try:
-            await exchange.until(HEAD if request.is_streamed else END, exchange.opened_at)
+            # The first wait is written out, since nearly always it is the only one; `until` does the same in a loop.
+            if not exchange.message.is_complete:
+                waiter = exchange.begin_wait(wish, exchange.opened_at)
+                try:
+                    await self.link.wait(waiter)
+                finally:
+                    exchange.end_wait()
+            if not exchange.message.is_complete or exchange.message.error is not None or exchange.failure is not None:
+                await exchange.until(wish)
             return exchange.response()
         except BaseException:
             exchange.close()

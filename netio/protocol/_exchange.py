@@ -110,27 +110,17 @@ class Exchange:
         content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return Response.received(head.status, request, head.fields, head.reason, head.version, content)
 
-    async def until(self, wish: Wish, now: float | None = None) -> None:
-        """Return when the wish came true; raise what prevents it. Leaves nothing behind when cancelled.
-
-        `now` is the time if the caller has just looked.
-        """
+    async def until(self, wish: Wish) -> None:
+        """Return when the wish came true; raise what prevents it. Leaves nothing behind when cancelled."""
         message, connection = self.message, self.connection
-        link, watchdog = connection.link, connection.environment.watchdog
-        while not (message.is_complete or message.has(wish)) and self.failure is None:
-            message.wish = wish
-            waiter = message.reader = self._waiter = link.waiter()
-            self._begin_wait(connection.environment.clock.now() if now is None else now)
-            now = None
-            watchdog.add(self)
-            try:
-                await link.wait(waiter)
-            finally:
-                watchdog.discard(self)
-                self._waiter = message.reader = None
-                message.wish = NOTHING
-            if self.error is not None and not message.has(wish) and self.failure is None:
+        while not message.has(wish) and self.failure is None:
+            if self.error is not None:
                 raise self.error
+            waiter = self.begin_wait(wish, connection.environment.clock.now())
+            try:
+                await connection.link.wait(waiter)
+            finally:
+                self.end_wait()
         if self.failure is not None or message.error is not None:
             self._raise(wish)
 
@@ -155,19 +145,31 @@ class Exchange:
         except BaseException:
             self.abandon()
             raise
-        chunks = self.connection.take_chunks(message)
+        chunks = message.chunks
         if len(chunks) > 1 and len(chunks[0]) >= LARGE_CHUNK:
-            message.chunks = chunks[1:]
-            return chunks[0]
+            return chunks.pop(0)  # while others lie unread, the server is not told that there is room
+        chunks = self.connection.take_chunks(message)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     # ------------------------------------------------------------------ time
 
-    def _begin_wait(self, now: float) -> None:
+    def begin_wait(self, wish: Wish, now: float) -> Waiter:
+        """Put the exchange under the watchdog, and return the place where the calling task is to sleep."""
+        connection, message = self.connection, self.message
+        message.wish = wish
+        waiter = message.reader = self._waiter = connection.link.waiter()
         self._since = now
-        self._seen = self.connection.progress_of(self.message)
-        deadline = now + self.request.timeouts.silence
-        self.deadline = min(self.total, deadline)
+        self._seen = connection.progress_of(message)
+        silent, total = now + self.request.timeouts.silence, self.total
+        self.deadline = silent if silent < total else total  # noqa: FURB136  # a call costs four times as much
+        connection.environment.watchdog.add(self)
+        return waiter
+
+    def end_wait(self) -> None:
+        self.connection.environment.watchdog.discard(self)
+        message = self.message
+        self._waiter = message.reader = None
+        message.wish = NOTHING
 
     def look(self, now: float) -> None:
         """Decide what has become of the wait: called by the watchdog while a task waits."""

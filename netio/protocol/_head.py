@@ -55,6 +55,8 @@ def request_head(request: Request) -> RequestHead:
     for name, value in request.fields:
         lowered = name.lower()
         if lowered not in _FRAMING_FIELDS:
+            if lowered == "expect" and body.length == 0:
+                continue  # there is nothing to be held back (RFC 9110 section 10.1.1: must not be sent)
             if lowered not in _CONNECTION_FIELDS:
                 fields.append((name, value))
             elif lowered == "connection" and value.lower() == "close":

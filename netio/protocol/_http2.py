@@ -80,6 +80,7 @@ class Http2Connection(Connection):
             head = self.environment.heads.of(request)
             stream = self._engine.open(head)
         except (InvalidRequest, ConnectionLost) as error:
+            self._look_at_settings()  # the last stream id may just have been used up (HAZARDS H2-25)
             self.owner.exchange_over(self)
             phase: Phase = "build" if isinstance(error, InvalidRequest) else "send"
             raise error.during(request, phase, sent=False) from error.__cause__
@@ -91,7 +92,8 @@ class Http2Connection(Connection):
         stream.credits_itself = not request.is_streamed
         now = self.environment.clock.now()
         exchange = self._exchanges[stream] = Exchange(self, request, stream, now)
-        self._pulse.begin(now)
+        if not self._pulse.is_watching:
+            self._pulse.begin(now)
         if not stream.is_request_ended:
             self._begin_body(exchange, stream, head.length)
         if len(self._exchanges) == 1:
@@ -129,6 +131,7 @@ class Http2Connection(Connection):
         assert isinstance(stream, Stream)
         self._engine.end(stream)
         self._flush()
+        exchange.sent_at = self.environment.clock.now()
 
     @property
     def has_unsent(self) -> bool:
@@ -196,11 +199,19 @@ class Http2Connection(Connection):
             self.owner.capacity_changed(self)
 
     def _look_at(self, stream: Stream) -> None:
-        wake(stream.reader)
-        if stream.is_complete or not stream.needs_room:
-            wake(stream.writer)
+        if stream.reader is not None:
+            stream.reader.wake()
+        if stream.writer is not None and (stream.is_complete or not stream.needs_room):
+            stream.writer.wake()
         exchange = self._exchanges.get(stream)
-        if exchange is not None and stream.is_complete:
+        if exchange is None or not stream.is_complete:
+            return
+        if exchange.upload is None and stream.is_request_ended and not exchange.is_over:
+            # What `settle` and `conclude` come to in nearly every case.
+            exchange.is_over = True
+            del self._exchanges[stream]
+            self.owner.exchange_over(self)
+        else:
             if exchange.upload is not None:
                 # The answer is complete before the request was: the rest is not wanted (RFC 9113 section 8.1). What
                 # came of the answer is; taken now, as cancelling would give it up.
@@ -211,6 +222,11 @@ class Http2Connection(Connection):
                 exchange.settle()
 
     def lost(self, error: RequestError | None) -> None:
+        said = self._engine.goaway
+        if said is not None and (error is None or isinstance(error, ConnectionLost)):
+            cause, error = error, ConnectionLost(f"the server ended the connection ({said.words})")
+            error.goaway_code = said.code
+            error.__cause__ = cause
         self.fail(error or ConnectionLost("the server closed the connection"))
 
     # ------------------------------------------------------------------ ends

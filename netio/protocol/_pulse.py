@@ -29,13 +29,13 @@ class PingTimes:
 class Pulse:
     """Looks after one connection, under the watchdog of its pool while there is a reason to."""
 
-    __slots__ = ("_asked_at", "_connection", "_engine", "_is_watching", "_seen", "_since", "_times", "deadline")
+    __slots__ = ("_asked_at", "_connection", "_engine", "_seen", "_since", "_times", "deadline", "is_watching")
 
     def __init__(self, connection: Http2Connection, engine: Http2Engine) -> None:
         self._connection = connection
         self._engine = engine
         self._times = connection.environment.ping
-        self._is_watching = False
+        self.is_watching = False
         self._since = 0.0
         self._seen = 0
         self._asked_at: float | None = None
@@ -43,9 +43,9 @@ class Pulse:
 
     def begin(self, now: float) -> None:
         """Look after the connection from now on, until it is at rest."""
-        if self._is_watching:
+        if self.is_watching:
             return
-        self._is_watching = True
+        self.is_watching = True
         self._since = now
         self._seen = self._connection.bytes_received
         self._asked_at = None if self._engine.is_settings_acknowledged else now
@@ -53,7 +53,7 @@ class Pulse:
         self._connection.environment.watchdog.add(self)
 
     def end(self) -> None:
-        self._is_watching = False
+        self.is_watching = False
         self._connection.environment.watchdog.discard(self)
 
     def look(self, now: float) -> None:

@@ -3,8 +3,8 @@
 A window smaller than that makes the server wait for credit; a larger one only lets a server pile up what a slow reader
 has not taken. So while a lot of data comes a PING is sent along, and what arrived until its answer is the product of
 bandwidth and delay. If that fills the better part of the window, and came faster than any sample before, the window
-was what limited it, and is doubled, as in gRPC's BDP estimator. Not so where the round trip is so short that the window
-hinders nobody.
+was what limited it, and is doubled, as in gRPC's BDP estimator. Faster means by a tenth at least, or a router that
+queues all it gets would be filled to the limit. Not so where the round trip is so short that the window hinders nobody.
 
 Pure: told the time and the counters of the engine.
 """
@@ -16,6 +16,9 @@ from netio.wire import MAX_STREAM_WINDOW, Http2Engine
 
 ENOUGH = 500e6
 """Bytes a second that one stream may bring and still be called unhindered: more than this client takes from one."""
+
+GAIN = 1.1
+"""How much faster than the best sample one has to be to count: a window that was too small by half doubles the rate."""
 
 CONNECTION_TO_STREAM = 4
 """How many streams of one connection may fill their windows unread before the others stand still."""
@@ -56,7 +59,7 @@ class WindowTuner:
         self._ping = 0
         sample, window = engine.data_received - self._data, engine.stream_window
         rate = sample / max(now - self._since, 1e-6)
-        if sample * 3 >= window * 2 and self._best_rate < rate < ENOUGH and window < MAX_STREAM_WINDOW:
+        if sample * 3 >= window * 2 and self._best_rate * GAIN < rate < ENOUGH and window < MAX_STREAM_WINDOW:
             self._best_rate = rate
             window = min(MAX_STREAM_WINDOW, max(2 * window, 2 * sample))
             engine.grow_windows(window, max(engine.connection_window, CONNECTION_TO_STREAM * window))

@@ -54,15 +54,16 @@ class ErrorCode(IntEnum):
 class GoAway:
     """What the peer said when it began to leave: the last of its GOAWAY frames.
 
-    `code` may be none of `ErrorCode`; `debug` is what explains it, escaped.
+    `code` may be none of `ErrorCode`; `debug` is what explains it, escaped; `words` is all of it for an error message.
     """
 
-    __slots__ = ("code", "debug", "last_stream_id")
+    __slots__ = ("code", "debug", "last_stream_id", "words")
 
-    def __init__(self, last_stream_id: int, code: int, debug: str) -> None:
+    def __init__(self, last_stream_id: int, code: int, debug: str, words: str) -> None:
         self.last_stream_id = last_stream_id
         self.code = code
         self.debug = debug
+        self.words = words
 
 
 class Stream(Message):

@@ -171,15 +171,14 @@ def name_of(code: int) -> str:
 
 
 def read_goaway(payload: bytes) -> GoAway:
-    debug = payload[8 : 8 + MAX_GOAWAY_DEBUG].decode("latin-1")
-    last_stream_id = int.from_bytes(payload[:4], "big") & LAST_STREAM_ID
-    return GoAway(last_stream_id, int.from_bytes(payload[4:8], "big"), ascii(debug)[1:-1])
+    last_stream_id, code = int.from_bytes(payload[:4], "big") & LAST_STREAM_ID, int.from_bytes(payload[4:8], "big")
+    debug = ascii(payload[8 : 8 + MAX_GOAWAY_DEBUG].decode("latin-1"))[1:-1]
+    words = f"GOAWAY, {name_of(code)}, '{debug}'" if debug else f"GOAWAY, {name_of(code)}"
+    return GoAway(last_stream_id, code, debug, words)
 
 
 def not_reached(said: GoAway, *, sent: bool) -> ConnectionLost:
     """Return the error of a stream that the peer does not look at any more."""
-    debug = f", '{said.debug}'" if said.debug else ""
-    message = f"the server ended the connection before it came to this request (GOAWAY, {name_of(said.code)}{debug})"
-    error = ConnectionLost(message, sent=sent)
+    error = ConnectionLost(f"the server ended the connection before it came to this request ({said.words})", sent=sent)
     error.goaway_code = said.code
     return error

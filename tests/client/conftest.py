@@ -13,6 +13,7 @@ import pytest
 
 import netio
 from netio.testing import FakeClock, MemoryNetwork
+from netio.testing._clock import all_tasks_at_rest
 from tests.peers import Http1Peer, Http2Peer
 
 Version = Literal["HTTP/1.1", "HTTP/2"]
@@ -37,7 +38,7 @@ class House:
 
     async def settle(self) -> None:
         """Let all tasks come to rest."""
-        await anyio.wait_all_tasks_blocked()
+        await all_tasks_at_rest()
 
     async def assert_clean(self, *, connections: int | None = None) -> None:
         """Nothing is under way, and nothing is left of what was; a task may take a few turns to end."""
@@ -73,7 +74,7 @@ async def make_house(version: Version, **options: Any) -> AsyncIterator[House]:
             async with house.new_session(**options) as session:
                 house.session = session
                 yield house
-            await anyio.wait_all_tasks_blocked()
+            await all_tasks_at_rest()
             assert network.open_connections == 0
             assert session._pool is None or session._pool.runtime.tasks == 0
 

@@ -40,7 +40,6 @@ class Way:
 
 
 WAYS = (
-    Way("fast", "memory"),
     Way("fast", "memory", 1),
     Way("reference", "memory", 1),
     Way("fast", "socket"),
@@ -62,7 +61,9 @@ class Scripted(Http1Peer):
 
     def __init__(self, answers: Mapping[str, Answer | bytes], step: int = 0) -> None:
         super().__init__()
-        self.answers = {path: answer if isinstance(answer, Answer) else Answer(answer) for path, answer in answers.items()}
+        self.answers = {
+            path: answer if isinstance(answer, Answer) else Answer(answer) for path, answer in answers.items()
+        }
         self.step = step
         self.sent = 0
 

@@ -1,4 +1,4 @@
-"""What becomes of a connection between two requests, over sockets as over streams: HAZARDS H1-13, H1-16, H1-18, POOL."""
+"""What becomes of a connection between two requests, over sockets as over streams."""
 
 from __future__ import annotations
 

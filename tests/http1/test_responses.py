@@ -86,7 +86,21 @@ async def test_h1_01_content_length_beside_transfer_encoding_is_refused(way: Way
 
 
 async def test_h1_02_a_content_length_that_is_none_is_refused(way: Way) -> None:
-    values = ["+5", "-1", "0x5", "5_0", "5 5", "5,6", "", ",", "5.0", "\u0665", "\xb2", "1" * 20, "5\r\nContent-Length: 6"]
+    values = [
+        "+5",
+        "-1",
+        "0x5",
+        "5_0",
+        "5 5",
+        "5,6",
+        "",
+        ",",
+        "5.0",
+        "\u0665",
+        "\xb2",
+        "1" * 20,
+        "5\r\nContent-Length: 6",
+    ]
     answers = [OK + f"Content-Length: {value}\r\n\r\nhello".encode() for value in values]
     await assert_refused(way, answers)
 
@@ -97,7 +111,15 @@ async def test_h1_02_identical_content_lengths_are_one(way: Way) -> None:
 
 
 async def test_h1_03_a_transfer_encoding_that_is_not_chunked_is_refused(way: Way) -> None:
-    codings = ["gzip", "gzip, chunked", "chunked, identity", "chunked, chunked", "xchunked", "chunkedchunked", "identity"]
+    codings = [
+        "gzip",
+        "gzip, chunked",
+        "chunked, identity",
+        "chunked, chunked",
+        "xchunked",
+        "chunkedchunked",
+        "identity",
+    ]
     answers = [OK + f"Transfer-Encoding: {coding}\r\n\r\n0\r\n\r\n".encode() for coding in codings]
     doubled = OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     await assert_refused(way, [*answers, doubled, CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + b"0\r\n\r\n"])
@@ -194,7 +216,15 @@ async def test_h1_08_a_field_line_that_is_none_is_refused(way: Way) -> None:
 
 async def test_h1_09_a_status_line_that_is_none_is_refused(way: Way) -> None:
     lines = ["HTTP/1.2 200 OK", "HTTP/2.0 200 OK", "HTTP/0.9 200 OK", "http/1.1 200 OK", "HTP/1.1 200 OK", "ICY 200 OK"]
-    lines += ["HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 000 OK", "HTTP/1.1 999 OK", "HTTP/1.1  200 OK", "<html>", ""]
+    lines += [
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 000 OK",
+        "HTTP/1.1 999 OK",
+        "HTTP/1.1  200 OK",
+        "<html>",
+        "",
+    ]
     await assert_refused(way, [line.encode() + b"\r\nContent-Length: 0\r\n\r\n" for line in lines])
 
 
@@ -211,7 +241,7 @@ def padded_head(size: int) -> bytes:
 async def test_h1_10_a_head_is_good_at_its_limits_and_refused_one_past_them(way: Way) -> None:
     lead = MAX_HEAD_BYTES - 50
     fields = OK + b"Content-Length: 5\r\n" + b"a: b\r\n" * (MAX_HEAD_FIELDS - 1)
-    good = [Answer(padded_head(MAX_HEAD_BYTES) + b"hello", lead=lead), fields + b"\r\nhello"]
+    good: list[bytes | Answer] = [Answer(padded_head(MAX_HEAD_BYTES) + b"hello", lead=lead), fields + b"\r\nhello"]
     assert await contents(way, good) == [b"hello"] * 2
     await assert_refused(way, [Answer(padded_head(MAX_HEAD_BYTES + 1), lead=lead)], match="MAX_HEAD_BYTES")
     await assert_refused(way, [fields + b"a: b\r\n\r\n"], match="MAX_HEAD_FIELDS")

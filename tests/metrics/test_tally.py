@@ -67,12 +67,12 @@ def test_kinds_of_failures_are_bounded_and_none_is_lost() -> None:
         for _ in range(2):
             tally.record(origin(1), 0.1, type(f"Error{number}", (Exception,), {})())
     (row,) = tally.rows().values()
-    assert len(row.failures) == 33
-    assert (row.failures["Error0"], row.failures[OTHERS], row.failed) == (2, 136, 200)
+    assert len(row.failures) == 65
+    assert (row.failures["Error0"], row.failures[OTHERS], row.failed) == (2, 72, 200)
     merged = Counts()
-    merged.failures = {f"Mine{number}": 1 for number in range(32)}
+    merged.failures = {f"Mine{number}": 1 for number in range(64)}
     merged.merge(row)
-    assert (len(merged.failures), merged.failures[OTHERS], merged.failed) == (33, 200, 232)
+    assert (len(merged.failures), merged.failures[OTHERS], merged.failed) == (65, 200, 264)
 
 
 def test_every_error_of_netio_has_a_kind_of_its_own() -> None:

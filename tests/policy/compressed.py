@@ -1,6 +1,6 @@
-"""Bodies in every content coding that is installed, honest ones and bombs; also a program that measures what bombs cost.
+"""Bodies in every content coding that is installed, honest ones and bombs; and a program that measures the bombs.
 
-python -m tests.policy.compressed CODING... prints by how many KiB the peak memory grew while a bomb of 10 GiB was refused.
+python -m tests.policy.compressed FILE... prints by how many KiB the peak memory grew while bombs were refused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,19 +105,22 @@ def outcome(data: bytes, coding: str, cut: int = 0) -> bytes | None:
         return None
 
 
-def _measure(codings: list[str]) -> None:
+def _measure(paths: list[str]) -> None:
+    """Decode files, called gzip-br or the like, as streams and as wholes; print by how much the peak memory grew."""
     import resource
 
-    data = bomb(*codings)
     coding_makers()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for is_whole in (False, True):
-        try:
-            decode(data, *codings, cut=65_536, limits=LIMITS, is_whole=is_whole)
-            raise SystemExit("nothing was refused")
-        except DecodeError:
-            pass
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    for path in paths:
+        for is_whole in (False, True):
+            decoder = BodyDecoder(Path(path).name.split("-"), LIMITS, is_whole=is_whole)
+            with open(path, "rb") as file:
+                try:
+                    b"".join(pieces(decoder, iter(lambda: file.read(65_536), b"")))
+                    raise SystemExit("nothing was refused")
+                except DecodeError:
+                    pass
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 if __name__ == "__main__":

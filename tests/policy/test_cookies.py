@@ -16,7 +16,7 @@ from netio.message import Request, Response
 from netio.policy import Cookie, CookieJar, Cookies, Redirects, cookie_field, load_cookies, save_cookies
 from netio.policy._suffixes import Suffixes
 from netio.testing import FakeClock, MemoryNetwork
-from tests.policy.web import Streamed, Web, answer, ask, redirect
+from tests.policy.web import Streamed, Web, answer, ask
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,9 @@ def test_cookies_of_a_request_as_a_field() -> None:
     assert cookie_field({}) == ""
 
 
-@pytest.mark.parametrize("pair", [("", "x"), ("a b", "x"), ("a=", "x"), ("a;", "x"), ("a", "x;y"), ("a", "x\r\n"), ("a", 1)])
+@pytest.mark.parametrize(
+    "pair", [("", "x"), ("a b", "x"), ("a=", "x"), ("a;", "x"), ("a", "x;y"), ("a", "x\r\n"), ("a", 1)]
+)
 def test_req_01_what_cannot_be_a_cookie_is_refused(pair: Any) -> None:
     with pytest.raises(ValueError, match="cannot be sent"):
         cookie_field(dict([pair]))
@@ -139,7 +141,11 @@ async def test_ck_05_a_saved_jar_is_loaded_as_it_was(tmp_path: Path) -> None:
     await save_cookies(jar, path)
     loaded = await load_cookies(CookieJar(), path)
     assert list(loaded) == list(jar)
-    assert [(cookie.is_secure, cookie.is_host_only) for cookie in loaded] == [(True, True), (False, False), (False, True)]
+    assert [(cookie.is_secure, cookie.is_host_only) for cookie in loaded] == [
+        (True, True),
+        (False, False),
+        (False, True),
+    ]
     if sys.platform != "win32":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 

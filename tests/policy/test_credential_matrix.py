@@ -1,13 +1,13 @@
 """Who sees which credentials: every kind of them, every way that a redirect can lead, every status that redirects.
 
-Each cell asserts what each server on the way received. `leads` are the URLs behind the first; a credential goes to a hop
-exactly if all of the way until there has been at the first one's origin. That is also true of a way that comes back: what
-is taken off is gone for good.
+Each cell asserts what each server on the way received. A credential goes to a hop exactly if all of the way until there
+has been at the origin of the first URL; a way that leads back there makes no difference: what is gone is gone for good.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,9 @@ FROM_HTTP = {"http to https": ["https://a.test/1"], "http to https and back": ["
 
 FIELD_OF = {"cookie field": "cookie", "proxy-authorization field": "proxy-authorization", "secret field": "x-api-key"}
 
-NETRC = "machine a.test login user password secret\nmachine b.test login other password other\ndefault login d password d\n"
+NETRC = (
+    "machine a.test login user password secret\nmachine b.test login other password other\ndefault login d password d\n"
+)
 
 
 def setting(kind: str, home: str, netrc: Path) -> tuple[str, dict[str, str], list[Policy]]:
@@ -76,7 +78,9 @@ async def test_red_01_credentials_stay_at_their_origin(kind: str, way: str, tmp_
         assert response.content == b"end"
         has = [sent is not None for sent in web.sent(FIELD_OF.get(kind, "authorization"))]
         assert has == at_home(urls)
-        assert not any("secret" in str(sent.url) for sent, is_home in zip(web.requests, has, strict=True) if not is_home)
+        assert not any(
+            "secret" in str(sent.url) for sent, is_home in zip(web.requests, has, strict=True) if not is_home
+        )
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -112,7 +116,7 @@ async def test_red_04_credentials_for_two_origins_go_to_both_and_not_past_a_thir
 
 
 def chain(urls: list[str], status: int) -> Web:
-    pages: dict[str, Page] = {url: redirect(following, status) for url, following in zip(urls, urls[1:], strict=False)}
+    pages: dict[str, Page] = {url: redirect(following, status) for url, following in pairwise(urls)}
     return Web(pages | {urls[-1]: answer(body=b"end")})
 
 

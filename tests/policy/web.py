@@ -127,6 +127,11 @@ class Web:
         return self.requests[-1]
 
 
+def two_pages(status: int, location: str | None = "/next") -> Web:
+    """Return a site whose first page says `status`, and by default leads to its second one."""
+    return Web({"http://a.test/": redirect(location, status), "http://a.test/next": answer(body=b"here")})
+
+
 def request(url: str, method: str = "GET", *, clock: Clock | None = None, **options: Any) -> Request:
     return Request(method, url, clock=clock or FakeClock(), deadline=options.pop("deadline", NEVER), **options)
 

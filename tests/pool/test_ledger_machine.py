@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from netio.errors import QueueFull
+from netio.pool._ledger import SURPLUS_SECONDS
 from netio.pool._limits import Limits
 from netio.url import Origin
 from tests.pool.ledgers import A, B, C, D, FakeTicket, World
@@ -96,6 +97,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def change(self, number: int, capacity: int, is_late: bool) -> None:
         connection = _one(self.world.open, number)
         connection.capacity = capacity if connection.multiplexes else 0
+        connection.is_provisional = False
         if is_late:  # requests end by the same bytes that change the capacity, and before the ledger is told
             for ticket in [ticket for ticket in self.served if ticket.connection is connection]:
                 self.served.remove(ticket)
@@ -115,10 +117,12 @@ class LedgerMachine(RuleBasedStateMachine):
     # ------------------------------------------------------------------ dials and time
 
     @precondition(lambda self: self.world.dials)
-    @rule(number=NUMBERS, http2=st.booleans(), capacity=st.integers(0, 4))
-    def answer(self, number: int, http2: bool, capacity: int) -> None:
+    @rule(number=NUMBERS, http2=st.booleans(), capacity=st.integers(0, 4), is_guess=st.booleans())
+    def answer(self, number: int, http2: bool, capacity: int, is_guess: bool) -> None:
+        """The number of streams may be a guess, until the first SETTINGS (`change`)."""
         capacity = capacity if http2 else min(capacity, 1)
-        self.world.answer(dial=_one(self.world.dials, number), http2=http2, capacity=capacity)
+        dial = _one(self.world.dials, number)
+        self.world.answer(dial=dial, http2=http2, capacity=capacity, is_provisional=http2 and is_guess)
 
     @precondition(lambda self: self.world.dials)
     @rule(number=NUMBERS)
@@ -127,7 +131,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 10.0, 40.0, 200.0]))
     def pass_time(self, seconds: float) -> None:
-        self.world.pass_time(seconds)
+        world, limits = self.world, self.world.limits
+        world.pass_time(seconds)
+        for member in world.ledger._members.values():
+            assert member.is_retiring or world.now < member.expires
+            if not member.used:
+                assert member.idle_since is not None
+                assert world.now - member.idle_since < limits.idle_seconds
+        lulled = [m for m in world.ledger._idle if world.now - (m.idle_since or 0) >= SURPLUS_SECONDS]
+        assert len(lulled) <= limits.idle
 
     # ------------------------------------------------------------------ what must hold
 
@@ -148,6 +160,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 world.finish(ticket)
             for dial in list(world.dials):
                 world.answer(dial=dial, http2=dial.origin in (A, B), capacity=2 if dial.origin in (A, B) else 1)
+            for connection in [connection for connection in world.open if connection.is_provisional]:
+                connection.is_provisional = False
+                world.ledger.changed(connection)
             world.check()
         assert world.waiting == 0
         world.pass_time(1_000.0)

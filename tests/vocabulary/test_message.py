@@ -119,7 +119,7 @@ def test_response_of_a_handler_has_what_it_was_given() -> None:
     assert (response.content, response.text, response.headers["A"]) == ("tëxt".encode(), "tëxt", "b")
     assert (response.url, response.is_success, response.is_closed) == (REQUEST.url, True, True)
     assert response.elapsed.total_seconds() == 0
-    response.set_elapsed(1.5)
+    response.elapsed_seconds = 1.5
     assert response.elapsed.total_seconds() == 1.5
 
 
