@@ -10,22 +10,23 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_LINT := $(VENV)/.installed-lint
 INSTALLED_BENCH := $(VENV)/.installed-bench
 
-# With NETIO_REQUIRE_LIVE=1 the live tests run too, and a missing server is a failure.
-SELECTION = $(if $(filter 1,$(NETIO_REQUIRE_LIVE)),,-m "not live")
+# Two at a time, file by file. The live tests go alone: they measure, and share servers.
+PARALLEL ?= -n 2 --dist loadfile
 
-BENCHMARKS := inmemory live batch fairness origins memory bodies cancel_storm imports
+BENCHMARKS := inmemory live batch fairness origins memory bodies cancel_storm sharing imports
 FIGURES ?= build/bench
 
-.PHONY: help demo test check servers live bench fuzz hazards docs clean
+.PHONY: help demo test check servers live bench fuzz soak hazards docs clean
 
 help:
 	@echo "make demo     set everything up and run netio's demo"
 	@echo "make test     set everything up and run the tests, without the live ones"
 	@echo "make check    ruff, mypy, pyright and the layers"
-	@echo "make servers  install the Debian packages that the live tests use"
+	@echo "make servers  install the servers that the live tests use, from Debian and PyPI"
 	@echo "make live     run the tests against real servers"
 	@echo "make bench    run the benchmarks"
 	@echo "make fuzz     run the property tests for long"
+	@echo "make soak     run the long storms: cancellations, GOAWAY, everything on one connection"
 	@echo "make hazards  print which hazard has a test"
 	@echo "make docs     run the code of README.md and docs/"
 	@echo "make clean    remove what was made here"
@@ -34,7 +35,7 @@ demo: $(INSTALLED)
 	$(BIN)/netio demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest $(SELECTION) $(ARGS)
+	$(BIN)/pytest -m "not live" $(PARALLEL) $(ARGS)
 
 check: $(INSTALLED_LINT)
 	$(BIN)/ruff check .
@@ -43,8 +44,8 @@ check: $(INSTALLED_LINT)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pytest -q tests/test_layers.py
 
-servers:
-	sh tests/install_servers.sh
+servers: $(INSTALLED)
+	VENV=$(VENV) sh tests/install_servers.sh
 
 live: $(INSTALLED)
 	$(BIN)/pytest -m live $(ARGS)
@@ -60,6 +61,10 @@ bench: $(INSTALLED_BENCH)
 
 fuzz: $(INSTALLED)
 	$(BIN)/pytest -m "fuzz or hypothesis" --hypothesis-profile=fuzz --timeout=3000 -o faulthandler_timeout=3600 $(ARGS)
+
+soak: $(INSTALLED)
+	$(BIN)/python bench/cancel_storm.py --client netio:*
+	$(BIN)/python bench/sharing.py
 
 hazards: $(INSTALLED)
 	@$(BIN)/python -m tests.hazards

@@ -6,11 +6,20 @@ has() {
     command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]
 }
 
+# Caddy is not in every Debian: its wheel goes into the virtual environment of the tests, where there is one.
+venv=${VENV:-.venv}
+if [ -x "$venv/bin/python" ] && ! [ -x "$venv/bin/caddy" ]; then
+    "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --group servers
+fi
+
 missing=""
 has nginx || missing="$missing nginx"
 has nghttpd || missing="$missing nghttp2-server"
+has h2o || missing="$missing h2o"
+has haproxy || missing="$missing haproxy"
+has apache2 || missing="$missing apache2"
 if [ -z "$missing" ]; then
-    echo "nginx and nghttpd are here already"
+    echo "nginx, nghttpd, h2o, HAProxy and Apache httpd are here already"
     exit 0
 fi
 if ! has apt-get; then
@@ -35,4 +44,4 @@ fi
 as_root apt-get update -q
 # shellcheck disable=SC2086  # the packages are separate words
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends -o DPkg::Lock::Timeout=120 $missing
-has nginx && has nghttpd
+has nginx && has nghttpd && has h2o && has haproxy && has apache2

@@ -28,6 +28,11 @@ SECURITY_FLOORS = {
 # Required though netio does not import them, each with its reason.
 USED_THROUGH_OTHERS = {
     "uvloop": "anyio.run makes the loop: backend_options={'use_uvloop': True}",
+    # Looked for by name, as there are several for the same thing: netio/policy/_codings.py.
+    "backports.zstd": "the coding zstd",
+    "brotli": "the coding br",
+    "brotlicffi": "the coding br",
+    "isal": "gzip and deflate, faster",
 }
 
 

@@ -66,6 +66,11 @@ class Http2Connection(Connection):
     def is_busy(self) -> bool:
         return bool(self._exchanges)
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it takes no new exchange any more: we said so, or the server, or the stream ids are used up."""
+        return self._is_leaving or self._engine.goaway is not None or not self._engine.has_stream_ids
+
     def ping(self) -> None:
         self._engine.ping()
         self._flush()
@@ -90,7 +95,7 @@ class Http2Connection(Connection):
             raise
         self.uses += 1
         stream.credits_itself = not request.is_streamed
-        now = self.environment.clock.now()
+        now = self.used_at = self.environment.clock.now()
         exchange = self._exchanges[stream] = Exchange(self, request, stream, now)
         if not self._pulse.is_watching:
             self._pulse.begin(now)
@@ -173,22 +178,19 @@ class Http2Connection(Connection):
             self._look_at(stream)
         engine, tuner = self._engine, self._tuner
         if engine.data_received >= tuner.next_at:
-            if self._unread() <= engine.stream_window:
-                tuner.probe(self.environment.clock.now())
-            else:
-                tuner.wait()
+            tuner.probe(self.environment.clock.now(), self._taken())
         elif tuner.is_answered:
-            tuner.take_answer(self.environment.clock.now())
+            tuner.take_answer(self.environment.clock.now(), self._taken())
         self._flush()
         if self.expecting:
             self._wake_expecting()
         if self.capacity != engine.max_streams or self.is_provisional is engine.has_settings:
             self._look_at_settings()
 
-    def _unread(self) -> int:
-        """Count the bytes that have come and that nobody has taken, though somebody is to read them one by one."""
+    def _taken(self) -> int:
+        """Count the bytes of bodies that have come, without those that somebody is to read one by one and has not."""
         streamed = (exchange.message.chunks for exchange in self._exchanges.values() if exchange.request.is_streamed)
-        return sum(len(chunk) for chunks in streamed for chunk in chunks)
+        return self._engine.data_received - sum(len(chunk) for chunks in streamed for chunk in chunks)
 
     def _look_at_settings(self) -> None:
         engine = self._engine

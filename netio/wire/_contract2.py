@@ -196,5 +196,10 @@ class Http2Engine(ABC):
 
     @property
     @abstractmethod
+    def has_stream_ids(self) -> bool:
+        """Whether there are ids for new streams left (RFC 9113 section 5.1.1)."""
+
+    @property
+    @abstractmethod
     def max_streams(self) -> int:
         """How many streams may be open at once; 0 once the connection is leaving (GOAWAY, no ids left, error)."""

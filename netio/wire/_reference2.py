@@ -227,10 +227,14 @@ class ReferenceHttp2(Http2Engine):
         return len(self._table.open)
 
     @property
+    def has_stream_ids(self) -> bool:
+        return self._h2.highest_outbound_stream_id + 2 <= LAST_STREAM_ID
+
+    @property
     def max_streams(self) -> int:
         if self._table.is_dead or self.goaway is not None or self._is_closing:
             return 0
-        if self._h2.highest_outbound_stream_id + 2 > LAST_STREAM_ID:
+        if not self.has_stream_ids:
             return 0
         if not self.has_settings:
             return STREAMS_BEFORE_SETTINGS

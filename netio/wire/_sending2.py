@@ -354,6 +354,10 @@ class Sender(Http2Engine):
         return len(self._streams)
 
     @property
+    def has_stream_ids(self) -> bool:
+        return self._next_id <= LAST_STREAM_ID
+
+    @property
     def max_streams(self) -> int:
         return self._limit
 

@@ -54,6 +54,17 @@ def test_a_storm_of_cancellations_is_accounted_for_to_the_last_stream(tmp_path: 
         assert record["opened"] == record["ended"] + record["reset"]
 
 
+def test_small_requests_are_timed_alone_and_beside_large_ones(tmp_path: Path) -> None:
+    done = run("sharing", "--client", f"netio:asyncio,netio:{OTHER_LOOP}", folder=tmp_path)
+    assert len(done.records()) == 2
+    for record in done.records():
+        assert record["state"] == "measured", record
+        assert 0 < record["alone_median"] <= record["alone_99"]
+        assert 0 < record["shared_median"] <= record["shared_99"]
+        assert record["times"] == record["shared_99"] / record["alone_99"]
+        assert record["rate"] > 0
+
+
 def test_imports_are_measured_beside_an_empty_interpreter(tmp_path: Path) -> None:
     records = run("imports", folder=tmp_path).records()
     check_costs([record for record in records if record.get("state") != "absent"])

@@ -139,7 +139,9 @@ class RawSide:
         """Requests that have neither been answered nor been reset."""
         self.granted = 65_535
         """How many bytes of DATA the client has allowed on the connection so far."""
-        self._bodies: dict[int, bytes] = {}
+        self.received = 0
+        """How many bytes of DATA have come."""
+        self._bodies: dict[int, bytearray] = {}
         self._decoder = hpack.Decoder()
         self._turn = anyio.Lock()
 
@@ -194,18 +196,19 @@ class RawSide:
         elif heard.kind == RST_STREAM:
             self.open.pop(heard.stream_id, None)
         elif heard.kind == HEADERS:
-            fields = dict(self._decoder.decode(heard.payload))
+            fields: dict[Any, Any] = dict(self._decoder.decode(heard.payload))
             self.open[heard.stream_id] = request = f"{fields[':method']} {fields[':path']}"
-            self._bodies[heard.stream_id] = b""
+            self._bodies[heard.stream_id] = bytearray()
             self.peer.requests.append(request)
             await self.peer.on_head(self, heard.stream_id, request)
         elif heard.kind == DATA and heard.stream_id in self._bodies:
+            self.received += len(heard.payload)
             self._bodies[heard.stream_id] += heard.payload
             if heard.payload and self.peer.credits:
                 await self.say(credit(0, len(heard.payload)), credit(heard.stream_id, len(heard.payload)))
         if heard.kind in (HEADERS, DATA) and heard.flags & END_STREAM and heard.stream_id in self.open:
             body = self._bodies.pop(heard.stream_id)
-            await self.peer.respond(self, heard.stream_id, self.open[heard.stream_id], body)
+            await self.peer.respond(self, heard.stream_id, self.open[heard.stream_id], bytes(body))
 
 
 @asynccontextmanager

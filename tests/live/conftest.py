@@ -67,7 +67,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)  # pytest would keep the 100 MiB of the last three runs
 
 
-def _required(name: str) -> str:
+def required(name: str) -> str:
     binary = find_binary(name)
     if binary is not None:
         return binary
@@ -89,7 +89,7 @@ def own_nginx(tmp_path_factory: pytest.TempPathFactory, root: Path, certificates
 
 def _running_nginx(factory: pytest.TempPathFactory, root: Path, certificates: Certificates) -> Iterator[Nginx]:
     server = Nginx(
-        _required("nginx"),
+        required("nginx"),
         factory.mktemp("nginx"),
         root=root,
         certificate=certificates.fitting,
@@ -124,7 +124,7 @@ def nghttpd(
     """nghttpd, over TLS and in clear text."""
     is_tls = request.param == "tls"
     server = Nghttpd(
-        _required("nghttpd"),
+        required("nghttpd"),
         tmp_path_factory.mktemp("nghttpd"),
         root=root,
         certificate=certificates.fitting if is_tls else None,

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +29,12 @@ _PORTS = range(20_000, 30_000)
 
 
 def find_binary(name: str) -> str | None:
-    """Return the path of a server; Debian keeps nginx where only the administrator's PATH looks."""
-    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    """Return the path of a server.
+
+    Debian keeps nginx where only the administrator's PATH looks; those from PyPI lie beside the interpreter.
+    """
+    places = [sysconfig.get_path("scripts"), os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]
+    return shutil.which(name, path=os.pathsep.join(places))
 
 
 def free_ports(count: int) -> list[int]:

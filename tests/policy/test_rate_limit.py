@@ -215,7 +215,6 @@ async def test_rate_limit_stands_around_anything() -> None:
 
 # ---------------------------------------------------------------------- what servers say
 
-SOON = str(int(time.time()) + 200)
 FIELDS: list[tuple[int, list[tuple[str, str]], float]] = [
     (200, [], 0.0),
     (200, [("RateLimit", '"default";r=50;t=30')], 0.0),
@@ -244,8 +243,9 @@ def test_rt_03_fields_are_read_and_clamped(status: int, fields: list[tuple[str, 
 
 
 def test_rt_03_reset_may_be_a_time_since_1970() -> None:
+    soon = str(int(time.time()) + 200)
     response = Response(
-        200, request=make_request(), headers=[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", SOON)]
+        200, request=make_request(), headers=[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", soon)]
     )
     assert 0 < seconds_to_wait(response, 300.0) <= 201
     past = Response(

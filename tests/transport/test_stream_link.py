@@ -148,7 +148,7 @@ async def test_a_link_whose_small_send_was_interrupted_says_so_and_sends_nothing
     waiter = ends.link.waiter()
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            group.start_soon(ends.link.wait, waiter)
+            group.start_soon(ends.wait, waiter)
             await turn()
             waiter.wake()
     assert ends.recorder.calls == []
