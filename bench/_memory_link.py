@@ -106,6 +106,7 @@ class MemoryLink2(MemoryLink):
     def start(self, receiver: Receiver, *, is_pumped: bool) -> None:
         super().start(receiver, is_pumped=is_pumped)
         receiver.feed(b"\x00\x00\x06\x04\x00\x00\x00\x00\x00" + b"\x00\x03\x00\x00\x00\x64")  # SETTINGS, 100 streams
+        receiver.feed(b"\x00\x00\x00\x04\x01\x00\x00\x00\x00")  # and the acknowledgement of ours
 
     def write(self, data: bytes | memoryview) -> None:
         data = self._tail + bytes(data)

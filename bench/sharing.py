@@ -1,6 +1,6 @@
 """Do small requests suffer from large ones beside them? A slow reader, an upload, and small requests on one connection.
 
-    python bench/sharing.py [--requests 50] [--size 100] [--client netio,httpx2,pyqwest]
+    python bench/sharing.py [--requests 50] [--size 100] [--client netio,pyqwest]
 
 HTTP/2 in clear text, one connection. In each round so many small requests go out one after the other: first alone, then
 while a streamed download is open that nobody reads, and bodies of 100 MiB are being uploaded. The figures are the
@@ -22,7 +22,7 @@ from _output import Column, Record, Table
 from _peers import VERSIONS, Peer, Wish, Wrong, load
 from _rounds import Contestant, Race, add_client_option
 
-CLIENTS = "netio,httpx2,pyqwest"
+CLIENTS = "netio,pyqwest"
 MEBIBYTE = 1_048_576
 SMALL = 200
 
@@ -59,7 +59,7 @@ async def _hold(stream: AsyncIterator[bytes]) -> None:
     try:
         await anyio.sleep_forever()
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(1, shield=True):
             await stream.aclose()  # type: ignore[attr-defined]
 
 

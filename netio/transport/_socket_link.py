@@ -28,6 +28,11 @@ READ_SIZE = 65_536
 BULK_READ_SIZE = 262_144
 """Bytes a read while more than that keeps coming."""
 
+UNSENT_IN_KERNEL = 32_768
+"""Bytes of many streams that the kernel may queue beyond what is under way: an upload must not be ahead of the rest."""
+
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+
 TLS_PIECE = 65_536
 """Bytes that are encrypted and sent at a time: more would leave the processor's cache in between."""
 
@@ -95,6 +100,8 @@ class SocketLink(Link):
     def start(self, receiver: Receiver, *, is_pumped: bool) -> None:
         self._receiver = receiver
         self._is_pumped = is_pumped
+        if is_pumped and _NOTSENT_LOWAT is not None and self._socket.family != socket.AF_UNIX:
+            self._socket.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_IN_KERNEL)
         self.resume()
         if self._has_leftover:
             self._runtime.soon(self._take_leftover)
