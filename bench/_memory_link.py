@@ -49,8 +49,8 @@ class MemoryLink(Link):
         return None
 
     @property
-    def is_full(self) -> bool:
-        return False
+    def unsent(self) -> int:
+        return 0
 
     @property
     def has_unsent(self) -> bool:

@@ -69,6 +69,9 @@ class Connection(ABC):
         "uses",
     )
 
+    piece = 1_048_576
+    """Bytes of a large request body that are handed to the link at once; they are not copied if nothing is added."""
+
     def __init__(
         self,
         origin: Origin,
@@ -147,7 +150,7 @@ class Connection(ABC):
 
     @abstractmethod
     def progress_of(self, message: Message) -> int:
-        """Return a number that grows with every byte of this message."""
+        """Return a number that changes with every byte of this message."""
 
     @abstractmethod
     def take_chunks(self, message: Message) -> list[bytes]:

@@ -106,7 +106,8 @@ class Http1Connection(Connection):
         return self.link.has_unsent
 
     def progress_of(self, message: Message) -> int:
-        return self.bytes_received
+        # What leaves of a body counts as well: the last piece of it may take its time.
+        return self.bytes_received - self.link.unsent if self._has_sent_body else self.bytes_received
 
     def take_chunks(self, message: Message) -> list[bytes]:
         chunks, message.chunks = message.chunks, []
@@ -176,8 +177,10 @@ class Http1Connection(Connection):
         elif self._is_paused:
             self._is_paused = False
             self.link.resume()
-        if self._has_sent_body and self.link.is_pushed:
-            self.needs_look = self.link.has_unsent  # the server has answered without taking all of the request
+        if self._has_sent_body:
+            self._has_sent_body = False
+            if self.link.is_pushed:
+                self.needs_look = self.link.has_unsent  # the server has answered without taking all of the request
         self.owner.exchange_over(self)
 
     def discard(self, exchange: Exchange) -> None:

@@ -38,6 +38,8 @@ class Http2Connection(Connection):
         "_tuner",
     )
 
+    piece = 262_144  # no more than that of one stream is ahead of the others
+
     def __init__(
         self,
         origin: Origin,

@@ -21,9 +21,6 @@ from netio.transport import Background
 INLINE_BODY = 16_384
 """Bodies up to this size go out with the head, without a task of their own: no socket buffer is smaller."""
 
-PIECE = 262_144
-"""Larger bodies are handed to the link in pieces of this size, without being copied where nothing has to be added."""
-
 CONTINUE_SECONDS = 1.0
 
 
@@ -69,13 +66,14 @@ class Upload:
     async def _send(self) -> None:
         exchange, offset = self._exchange, self._offset
         connection, message = exchange.connection, exchange.message
+        size = connection.piece
         async with aclosing(self._chunks()) as chunks:
             async for chunk in chunks:
-                for start in range(offset, len(chunk), PIECE):
+                for start in range(offset, len(chunk), size):
                     if message.is_complete:
                         return  # nobody reads it any more
-                    is_whole = not start and len(chunk) <= PIECE
-                    piece = chunk if is_whole else memoryview(chunk)[start : start + PIECE]
+                    is_whole = not start and len(chunk) <= size
+                    piece = chunk if is_whole else memoryview(chunk)[start : start + size]
                     await connection.send_piece(exchange, piece)
                 offset = 0
         if not message.is_complete:

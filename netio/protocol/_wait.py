@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 class WriteWait:
     """The task that sends a body, waiting for the server to take some of it: at most `Timeouts.write`."""
 
-    __slots__ = ("_exchange", "_limit", "_waiter", "deadline", "error")
+    __slots__ = ("_exchange", "_limit", "_unsent", "_waiter", "deadline", "error")
 
     def __init__(self, exchange: Exchange, waiter: Waiter, now: float) -> None:
         self._exchange = exchange
         self._waiter = waiter
         self._limit = deadline_after(now, exchange.request.timeouts.write)
+        self._unsent = exchange.connection.link.unsent
         self.error: TimeoutError | None = None
         """Set when the time is over, before the task is woken."""
         self.deadline = min(self._limit, exchange.total)
 
     def look(self, now: float) -> None:
-        self.deadline = min(self._limit, self._exchange.total)  # which changes when the head of the answer is here
+        exchange, unsent = self._exchange, self._exchange.connection.link.unsent
+        if unsent < self._unsent:  # some of it has left
+            self._unsent = unsent
+            self._limit = deadline_after(now, exchange.request.timeouts.write)
+        self.deadline = min(self._limit, exchange.total)  # which changes when the head of the answer is here
         if now >= self.deadline:
             self.error = expired(self._exchange, "send", self._exchange.request.timeouts.write, now)
             self._waiter.wake()

@@ -58,8 +58,13 @@ class Link(ABC):
 
     @property
     @abstractmethod
+    def unsent(self) -> int:
+        """How many bytes are queued; it shrinks as they leave."""
+
+    @property
     def is_full(self) -> bool:
         """Whether `HIGH_WATER` or more is queued."""
+        return self.unsent >= HIGH_WATER
 
     @abstractmethod
     def start(self, receiver: Receiver, *, is_pumped: bool) -> None:

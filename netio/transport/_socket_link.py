@@ -90,8 +90,8 @@ class SocketLink(Link):
         return bool(self._queue)
 
     @property
-    def is_full(self) -> bool:
-        return self._queued >= HIGH_WATER
+    def unsent(self) -> int:
+        return self._queued
 
     @property
     def is_pushed(self) -> bool:

@@ -161,7 +161,9 @@ class StreamLink(Link):
             except RequestError as error:
                 self._tell(error)
                 return
-        self._enqueue(bytes(data))  # a copy only of a view, which not every stream could send
+        # In pieces, so that it shows how much has left; copies of a view, which not every stream could send.
+        for start in range(0, len(data), HIGH_WATER):
+            self._enqueue(bytes(data[start : start + HIGH_WATER]))
 
     def _enqueue(self, data: bytes) -> None:
         self._queue.append(data)
@@ -203,8 +205,14 @@ class StreamLink(Link):
         self._writing = None
 
     def _take_queue(self) -> bytes:
-        queue, self._queue = self._queue, []
-        return queue[0] if len(queue) == 1 else b"".join(queue)
+        """Take what goes into one send: many small pieces, or one large."""
+        queue = self._queue
+        size, count = len(queue[0]), 1
+        while count < len(queue) and size + len(queue[count]) <= HIGH_WATER:
+            size += len(queue[count])
+            count += 1
+        self._queue = queue[count:]
+        return queue[0] if count == 1 else b"".join(queue[:count])
 
     async def _send(self, data: bytes) -> None:
         self._is_sending = True
@@ -305,8 +313,8 @@ class StreamLink(Link):
     # ------------------------------------------------------------------ idle and end
 
     @property
-    def is_full(self) -> bool:
-        return self._queued >= HIGH_WATER
+    def unsent(self) -> int:
+        return self._queued
 
     @property
     def is_pushed(self) -> bool:

@@ -106,6 +106,32 @@ async def test_slow_03_a_server_that_takes_no_byte_is_given_up(version: Version)
         assert (caught[0].phase, caught[0].sent) == ("send", True)
 
 
+async def test_slow_03_a_server_that_takes_little_at_a_time_is_not_given_up() -> None:
+    """The body is handed to the link in one piece, which takes much longer to leave than the limit of a silence."""
+    clock, answers = FakeClock(), []
+
+    async def serve(stream: MemoryStream) -> None:
+        left = 500_000
+        while left > 0:
+            left -= len(await stream.receive(65_536))
+            await clock.sleep(10)
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    timeout = netio.Timeouts(write=15, read=60, total=None)
+    async with make_house("HTTP/1.1", clock=clock, timeout=timeout) as house:
+        house.network.listen("slow.test", 80, serve)
+
+        async def post() -> None:
+            answers.append(await house.session.post("http://slow.test/", content=bytes(500_000)))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(post)
+            while not answers:
+                await clock.advance(5)
+        assert answers[0].text == "ok"
+        assert clock.now() > 60
+
+
 @pytest.mark.parametrize(
     ("timeouts", "error"),
     [(netio.Timeouts(pool=10), netio.PoolTimeout), (netio.Timeouts(pool=None, total=10), netio.TotalTimeout)],

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from netio.protocol._upload import PIECE
+from netio.protocol import Http2Connection
 from netio.testing._network import CAPACITY
 from netio.transport._contract import HIGH_WATER
 from netio.wire import EngineName
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 
 MIB = 1_048_576
 SMALL_ONES = 50
+PIECE = Http2Connection.piece
 QUEUED = HIGH_WATER + PIECE + 2 * CAPACITY
 """Bytes of an upload that may be ahead of a small request: on the link, the piece that made it full, on the way."""
 
