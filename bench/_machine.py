@@ -58,6 +58,10 @@ def raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+AVAILABLE = len(cores())
+"""Asked before anything is pinned."""
+
+
 def facts() -> dict[str, object]:
     """Return what a figure depends on."""
     return {
@@ -66,8 +70,8 @@ def facts() -> dict[str, object]:
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "processor": _processor(),
-        "cores": len(cores()) or os.cpu_count(),
-        "pinned": core_of("client") is not None,
+        "cores": AVAILABLE or os.cpu_count(),
+        "pinned": AVAILABLE >= 2,
         "openssl": ssl.OPENSSL_VERSION,
         "libraries": {name: version for name in LIBRARIES if (version := _version(name)) is not None},
     }

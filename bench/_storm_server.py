@@ -107,19 +107,22 @@ class _Connection:
         for at in range(0, len(payload), 6):
             if payload[at : at + 2] == b"\x00\x04":
                 window = int.from_bytes(payload[at + 2 : at + 6], "big")
-                for stream in self.streams.values():
-                    stream.window += window - self.stream_window
+                for number in self.streams:
+                    self._widen(number, window - self.stream_window)
                 self.stream_window = window
 
     def _credit(self, number: int, count: int) -> None:
         if number == 0:
             self.window += count
             return
-        stream = self.streams.get(number)
-        if stream is not None:
-            if stream.window <= 0:
-                self.turns.append(number)
-            stream.window += count
+        if number in self.streams:
+            self._widen(number, count)
+
+    def _widen(self, number: int, count: int) -> None:
+        stream = self.streams[number]
+        before, stream.window = stream.window, stream.window + count
+        if before <= 0 < stream.window:
+            self.turns.append(number)
 
     def _send_some(self) -> None:
         """Give one stream its turn. A stream without a window is in no turn until it is credited."""

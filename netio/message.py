@@ -186,6 +186,8 @@ class BodySource(Protocol):
         """Give up what was not received. May be called at any time, also twice."""
         ...
 
+    # A source may have an attribute `trailers`: fields that came behind the body, empty before its end.
+
 
 class Response:
     """One response. Its body is either here (`content`) or pulled from the connection while it is iterated.
@@ -205,6 +207,7 @@ class Response:
         "_is_taken",
         "_on_close",
         "_source",
+        "_trailers",
         "attempts",
         "elapsed_seconds",
         "history",
@@ -230,6 +233,7 @@ class Response:
         self.request = request
         self._headers: Headers | None = headers if isinstance(headers, Headers) else Headers(headers)
         self._fields: tuple[Field, ...] = ()
+        self._trailers: tuple[Field, ...] = ()
         self.reason_phrase = reason_phrase
         self.http_version = http_version
         if json is not None:
@@ -258,6 +262,7 @@ class Response:
         reason_phrase: str,
         http_version: str,
         body: bytes | BodySource,
+        trailers: tuple[Field, ...] = (),
     ) -> Response:
         """Make the response that a connection has received: its fields are valid, and become Headers when asked for."""
         self = cls.__new__(cls)
@@ -265,6 +270,7 @@ class Response:
         self.request = request
         self._headers = None
         self._fields = fields
+        self._trailers = trailers
         self.reason_phrase = reason_phrase
         self.http_version = http_version
         if isinstance(body, bytes):
@@ -285,6 +291,11 @@ class Response:
         if headers is None:
             headers = self._headers = Headers.received(self._fields)
         return headers
+
+    @property
+    def trailers(self) -> Headers:
+        """Fields that the server has sent behind the body (RFC 9110 section 6.5); none before the body was read."""
+        return Headers.received(self._trailers or getattr(self._source, "trailers", ()))
 
     @property
     def url(self) -> URL:

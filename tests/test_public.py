@@ -165,6 +165,7 @@ RESPONSE = [
     "request",
     "status_code",
     "text",
+    "trailers",
     "url",
 ]
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from netio.errors import ConnectionLost, Phase, TimeoutError
+from netio.headers import Field
 from netio.message import Request, Response
 from netio.protocol._wait import expired, phase_seconds
 from netio.transport import Waiter, wake
@@ -108,7 +109,9 @@ class Exchange:
             return Response.received(head.status, request, head.fields, head.reason, head.version, StreamedBody(self))
         chunks = message.chunks
         content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return Response.received(head.status, request, head.fields, head.reason, head.version, content)
+        return Response.received(
+            head.status, request, head.fields, head.reason, head.version, content, message.trailers
+        )
 
     async def until(self, wish: Wish) -> None:
         """Return when the wish came true; raise what prevents it. Leaves nothing behind when cancelled."""
@@ -241,6 +244,11 @@ class StreamedBody:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+
+    @property
+    def trailers(self) -> tuple[Field, ...]:
+        message = self._exchange.message
+        return () if message.chunks else message.trailers  # not before the body was read, however it came
 
     async def receive(self) -> bytes:
         return await self._exchange.receive()
