@@ -24,7 +24,7 @@ GAIN = 1.1
 """How much faster than the best sample one has to be, or a router that queues all it gets would be filled for nothing:
 a window twice as large that was needed doubles the rate."""
 
-CONNECTION_TO_STREAM = 4
+CONNECTION_TO_STREAM = 16
 """How many streams of one connection may fill their windows unread before the others stand still."""
 
 
