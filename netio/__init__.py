@@ -6,7 +6,7 @@
 The folders are the path of a request, in alphabetical order, which is call order. A folder imports only folders after
 it, through their `__init__`, and the vocabulary; tests/test_layers.py keeps this true.
 
-    vocabulary   errors, deadline, url, headers, body, message, observe, histogram, tally, metrics
+    vocabulary   errors, deadline, url, headers, body, reading, message, observe, histogram, tally, metrics
 
     adapters     what plugs netio into other libraries: plots by matplotlib
     cli          the netio command
@@ -60,8 +60,9 @@ from netio.errors import (
     WrongEventLoop,
 )
 from netio.headers import Headers
-from netio.message import BodySource, Policy, Request, Response, Send
+from netio.message import Policy, Request, Response, Send
 from netio.pool import Limits
+from netio.reading import BodySource
 from netio.url import URL, Origin
 
 __version__ = "0.1.0"

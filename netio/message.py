@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import json as jsonlib
 import re
-import sys
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from encodings import normalize_encoding
-from encodings.aliases import aliases
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -19,14 +14,10 @@ from netio.deadline import NEVER, Clock, SystemClock, Timeouts
 from netio.errors import Attempt, BodyUnavailable, InvalidRequest, StatusError
 from netio.headers import Field, HeaderInput, Headers, checked_field
 from netio.observe import Observer
+from netio.reading import BodySource, Given, Lines, Pulled, Texts, charset_of
 from netio.url import URL, Origin
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
-_CHARSETS = frozenset((*aliases, *aliases.values(), "cp874", "koi8_u", "utf_8_sig"))
-"""What `codecs.lookup` is asked for: it remembers unknown names for ever, and knows codecs that are no charsets."""
-_BYTE_ORDER = "le" if sys.byteorder == "little" else "be"
-_LINE_END = re.compile(r"\r\n|\n|\r")
 
 SYSTEM_CLOCK = SystemClock()
 
@@ -175,20 +166,6 @@ class Request:
 _ATTRIBUTES = ("headers", *(name for name in Request.__slots__ if not name.startswith("_")))
 
 
-class BodySource(Protocol):
-    """Where a response body comes from: a connection, or a fake."""
-
-    async def receive(self) -> bytes:
-        """Return the next piece, b"" at the end."""
-        ...
-
-    async def aclose(self) -> None:
-        """Give up what was not received. May be called at any time, also twice."""
-        ...
-
-    # A source may have an attribute `trailers`: fields that came behind the body, empty before its end.
-
-
 class Response:
     """One response. Its body is either here (`content`) or pulled from the connection while it is iterated.
 
@@ -324,16 +301,7 @@ class Response:
     @property
     def charset(self) -> str:
         """The charset of the Content-Type field if Python knows it, else utf-8."""
-        found = _CHARSET.search(self.headers.get("content-type", ""))
-        name = normalize_encoding(found.group(1)).lower() if found else "utf_8"
-        if name in _CHARSETS:
-            try:
-                info = codecs.lookup(name)
-            except LookupError:
-                return "utf-8"
-            if getattr(info, "_is_text_encoding", True):  # "base64" and its kin are codecs, not charsets
-                return info.name
-        return "utf-8"
+        return charset_of(self.headers.get("content-type", ""))
 
     @property
     def text(self) -> str:
@@ -369,17 +337,17 @@ class Response:
         """
         as_sent = self._content if self._decoding is None else self._as_sent
         if as_sent is not None:
-            return _Given(as_sent)
+            return Given(as_sent)
         if self._is_taken:
             raise BodyUnavailable("the response body has been read already, or is being read")
         if self._is_closed or self._source is None:
             raise BodyUnavailable("the response is closed")
         self._is_taken = True
-        return _Pulled(self, self._source)
+        return Pulled(self, self._source)
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
         """Iterate over the body without its content codings, piece by piece as it arrives."""
-        return self._decoded(is_whole=False) if self._content is None else _Given(self._content)
+        return self._decoded(is_whole=False) if self._content is None else Given(self._content)
 
     def _decoded(self, *, is_whole: bool) -> AsyncIterator[bytes]:
         raw = self.aiter_raw()
@@ -392,11 +360,11 @@ class Response:
 
     def aiter_text(self) -> AsyncIterator[str]:
         """Iterate over the body as text; a character cut by two pieces is put together."""
-        return _Texts(self.aiter_bytes(), self.charset)
+        return Texts(self.aiter_bytes(), self.charset)
 
     def aiter_lines(self) -> AsyncIterator[str]:
         """Iterate over the lines of the body without their ends, which are LF, CRLF or CR."""
-        return _Lines(self.aiter_text())
+        return Lines(self.aiter_text())
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call a function, which must not raise, once the response is closed: at once if it is."""
@@ -446,132 +414,3 @@ class Policy(Protocol):
     """What may happen around a request: it is given the request and the rest of the way."""
 
     async def __call__(self, request: Request, send: Send) -> Response: ...
-
-
-class _Given:
-    """The pieces of a body that is in memory: one, or none."""
-
-    __slots__ = ("_content",)
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        content, self._content = self._content, b""
-        if not content:
-            raise StopAsyncIteration
-        return content
-
-
-class _Pulled:
-    """The pieces of a body as they arrive; the response is closed at their end."""
-
-    __slots__ = ("_is_ended", "_is_receiving", "_response", "_source")
-
-    def __init__(self, response: Response, source: BodySource) -> None:
-        self._response = response
-        self._source = source
-        self._is_ended = False
-        self._is_receiving = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._is_ended:
-            raise StopAsyncIteration
-        if self._response.is_closed:
-            raise BodyUnavailable("the response was closed before the end of its body")
-        if self._is_receiving:
-            raise BodyUnavailable("another task is reading the response body")
-        self._is_receiving = True
-        try:
-            chunk = await self._source.receive()
-        except BaseException:
-            await self._response.aclose()
-            raise
-        finally:
-            self._is_receiving = False
-        if not chunk:
-            self._is_ended = True
-            await self._response.aclose()
-            raise StopAsyncIteration
-        return chunk
-
-
-class _Texts:
-    """Decodes pieces of bytes into pieces of text."""
-
-    __slots__ = ("_charset", "_chunks", "_decoder", "_is_ended")
-
-    def __init__(self, chunks: AsyncIterator[bytes], charset: str) -> None:
-        self._chunks = chunks
-        self._charset = charset
-        self._decoder = codecs.getincrementaldecoder(charset)(errors="replace")
-        self._is_ended = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str:
-        while not self._is_ended:
-            try:
-                text = self._decode(await anext(self._chunks))
-            except StopAsyncIteration:
-                self._is_ended = True
-                text = self._decoder.decode(b"", final=True)
-            if text:
-                return text
-        raise StopAsyncIteration
-
-    def _decode(self, chunk: bytes) -> str:
-        try:
-            return self._decoder.decode(chunk)
-        except UnicodeError:
-            # UTF-16 and UTF-32 without a byte order mark: `bytes.decode` then takes the machine's, and so do we.
-            begun, _ = self._decoder.getstate()
-            self._decoder = codecs.getincrementaldecoder(f"{self._charset}-{_BYTE_ORDER}")(errors="replace")
-            return self._decoder.decode(begun + chunk)
-
-
-class _Lines:
-    """Cuts pieces of text into lines. `_begun` is the line whose end has not come, in pieces."""
-
-    __slots__ = ("_begun", "_is_ended", "_lines", "_texts")
-
-    def __init__(self, texts: AsyncIterator[str]) -> None:
-        self._texts = texts
-        self._lines: deque[str] = deque()
-        self._begun: list[str] = []
-        self._is_ended = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str:
-        while not self._lines and not self._is_ended:
-            try:
-                self._cut(await anext(self._texts))
-            except StopAsyncIteration:
-                self._is_ended = True
-                if self._begun:
-                    self._lines.append("".join(self._begun).removesuffix("\r"))
-        if not self._lines:
-            raise StopAsyncIteration
-        return self._lines.popleft()
-
-    def _cut(self, text: str) -> None:
-        if self._begun and self._begun[-1].endswith("\r"):
-            text = self._begun.pop() + text
-        # A CR at the very end may be the first half of a CRLF: it waits for what follows.
-        held = "\r" if text.endswith("\r") else ""
-        *lines, last = _LINE_END.split(text.removesuffix("\r"))
-        for line in lines:
-            self._begun.append(line)
-            self._lines.append("".join(self._begun))
-            self._begun.clear()
-        if last or held:
-            self._begun.append(last + held)

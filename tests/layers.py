@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 # In the order in which a request passes them, which is the alphabet's.
 FOLDERS = ("adapters", "cli", "client", "policy", "pool", "protocol", "testing", "transport", "wire")
-VOCABULARY = ("errors", "deadline", "url", "headers", "body", "message", "observe", "histogram", "tally", "metrics")
+VOCABULARY = ("errors", "deadline", "url", "headers", "body", "reading", "message", "observe", "histogram", "tally", "metrics")
 
 ROOT = "netio/__init__.py"
 MAIN = "netio/__main__.py"

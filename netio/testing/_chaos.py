@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from random import Random
 
 from netio.errors import IncompleteBody, RequestError, TotalTimeout
-from netio.message import BodySource, Request, Response, Send
+from netio.message import Request, Response, Send
+from netio.reading import BodySource
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable
 
-import anyio
-
-from netio.errors import ConnectionLost, RequestError
+from netio.errors import RequestError
 from netio.transport._broken import lost_by
-from netio.transport._contract import CLOSE_SECONDS, HIGH_WATER, Link, Receiver
+from netio.transport._contract import HIGH_WATER, Receiver
+from netio.transport._queueing_link import QueueingLink
 from netio.transport._runtime import Runtime, Waiter
 from netio.transport._tls import TLSChannel
 
@@ -37,61 +36,28 @@ TLS_PIECE = 65_536
 """Bytes that are encrypted and sent at a time: more would leave the processor's cache in between."""
 
 
-class SocketLink(Link):
+class SocketLink(QueueingLink):
     """See the module's docstring. The socket is connected, does not block, and belongs to the link from here on."""
 
     __slots__ = (
         "_descriptor",
-        "_drainers",
-        "_has_leftover",
-        "_is_closed",
-        "_is_pumped",
         "_is_reading",
-        "_is_spoilt",
-        "_is_told",
-        "_is_unwritable",
         "_queue",
-        "_queued",
         "_read_size",
-        "_receiver",
-        "_runtime",
-        "_send_failure",
         "_socket",
-        "_tls",
     )
 
     def __init__(self, sock: socket.socket, runtime: Runtime, tls: TLSChannel | None = None) -> None:
+        super().__init__(runtime, tls)
         self._socket = sock
         self._descriptor = sock.fileno()
-        self._runtime = runtime
-        self._tls = tls
-        self._receiver: Receiver | None = None
-        self._is_told = False
-        self._is_closed = False
-        # Out.
         self._queue: list[memoryview] = []
-        self._queued = 0
-        self._is_unwritable = False  # closing, closed, or a send has failed
-        self._send_failure: OSError | None = None
-        self._drainers: list[Waiter] = []
-        # In.
-        self._is_pumped = False
         self._is_reading = False
         self._read_size = READ_SIZE
-        self._is_spoilt = False
-        self._has_leftover = tls is not None  # the last flight of the handshake may have brought more along
-
-    @property
-    def alpn(self) -> str | None:
-        return None if self._tls is None else self._tls.alpn
 
     @property
     def has_unsent(self) -> bool:
         return bool(self._queue)
-
-    @property
-    def unsent(self) -> int:
-        return self._queued
 
     @property
     def is_pushed(self) -> bool:
@@ -118,7 +84,7 @@ class SocketLink(Link):
         if self._is_unwritable:
             return
         if self._tls is None:
-            self._send(data)
+            self._put(data)
         else:
             self._encrypt(self._tls, data)
 
@@ -126,11 +92,11 @@ class SocketLink(Link):
         view = data if len(data) <= TLS_PIECE else memoryview(data)
         try:
             for start in range(0, len(data), TLS_PIECE):
-                self._send(tls.encrypt(view[start : start + TLS_PIECE]))
+                self._put(tls.encrypt(view[start : start + TLS_PIECE]))
         except RequestError as error:
             self._tell(error)
 
-    def _send(self, data: bytes | memoryview) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         sent = 0
         if not self._queue:
             try:
@@ -177,19 +143,7 @@ class SocketLink(Link):
         self._release_drainers()
 
     async def drain(self, waiter: Waiter) -> None:
-        if self._queued < HIGH_WATER:
-            return
-        self._drainers.append(waiter)
-        try:
-            await waiter.park()
-        finally:
-            if waiter in self._drainers:
-                self._drainers.remove(waiter)
-
-    def _release_drainers(self) -> None:
-        drainers, self._drainers = self._drainers, []
-        for waiter in drainers:
-            waiter.wake()
+        await self._until_drained(waiter)
 
     # ------------------------------------------------------------------ in
 
@@ -212,9 +166,7 @@ class SocketLink(Link):
             self._take_in(self._tls, data)
 
     def _take_in(self, tls: TLSChannel, data: bytes) -> None:
-        data = tls.decrypt(data)
-        if tls.has_output and not self._is_unwritable:  # an alert, or the answer to a key update
-            self._send(tls.take())
+        data = self._decrypt(tls, data)
         if data and not self._is_told and self._receiver is not None:
             self._receiver.feed(data)
         if tls.is_over:
@@ -239,21 +191,6 @@ class SocketLink(Link):
         except OSError:
             self._is_spoilt = True
         return self._is_spoilt
-
-    def _is_news(self, data: bytes) -> bool:
-        tls = self._tls
-        if tls is None:
-            return True
-        news = tls.decrypt(data)
-        if tls.has_output and not self._is_unwritable:
-            self._send(tls.take())
-        return bool(news) or tls.is_over
-
-    def _why_it_ended(self) -> ConnectionLost | None:
-        if self._tls is not None:
-            return ConnectionLost("the server closed the TLS connection without close_notify")
-        # A reset is reported once: if the send has taken the report, the receive sees nothing but an end.
-        return None if self._send_failure is None else lost_by(self._send_failure)
 
     def pause(self) -> None:
         if self._is_reading:
@@ -284,10 +221,8 @@ class SocketLink(Link):
 
     def _tell(self, error: RequestError | None) -> None:
         if not self._is_told:
-            self._is_told = True
             self.pause()
-            if self._receiver is not None:
-                self._receiver.lost(error)
+        super()._tell(error)
 
     # ------------------------------------------------------------------ end
 
@@ -305,20 +240,12 @@ class SocketLink(Link):
             return
         try:
             if self._tls is not None and not self._is_unwritable:
-                self._send(self._tls.close())
+                self._put(self._tls.close())
             self._is_unwritable = True
-            if self._queue:
-                await self._flush()
+            await self._flush()
             self._empty_socket()
         finally:
             self.abort()
-
-    async def _flush(self) -> None:
-        with anyio.move_on_after(CLOSE_SECONDS):
-            while self._queue:
-                waiter = self._runtime.waiter()
-                self._drainers.append(waiter)
-                await waiter.park()
 
     def _empty_socket(self) -> None:
         """Take what is unread, if only session tickets: with it, closing would reset, and what was sent get lost."""

@@ -22,7 +22,8 @@ from anyio.lowlevel import checkpoint
 
 from netio.errors import ConnectionLost, RequestError
 from netio.transport._broken import BROKEN, close_stream, lost_by
-from netio.transport._contract import CLOSE_SECONDS, HIGH_WATER, Link, Receiver
+from netio.transport._contract import HIGH_WATER, Receiver
+from netio.transport._queueing_link import QueueingLink
 from netio.transport._receive_now import READ_SIZE, find_receive_now
 from netio.transport._runtime import Background, Runtime, Waiter, wake
 from netio.transport._tls import TLSChannel
@@ -53,51 +54,30 @@ class _PulledWaiter(Waiter):
         await self._inner.park()
 
 
-class StreamLink(Link):
+class StreamLink(QueueingLink):
     """See the module's docstring."""
 
     __slots__ = (
-        "_drainers",
-        "_has_leftover",
-        "_is_closed",
         "_is_cut",
         "_is_paused",
-        "_is_pumped",
         "_is_receiving",
         "_is_sending",
-        "_is_spoilt",
-        "_is_told",
-        "_is_unwritable",
         "_queue",
-        "_queued",
         "_reading",
         "_receive_now",
-        "_receiver",
         "_resumed",
-        "_runtime",
-        "_send_failure",
         "_stream",
-        "_tls",
         "_writer",
         "_writing",
     )
 
     def __init__(self, stream: ByteStream, runtime: Runtime, tls: TLSChannel | None = None) -> None:
+        super().__init__(runtime, tls)
         self._stream = stream
-        self._runtime = runtime
-        self._tls = tls
-        self._receiver: Receiver | None = None
-        self._is_pumped = False
-        self._is_told = False
-        self._is_closed = False
         # Out.
         self._queue: list[bytes] = []
-        self._queued = 0  # bytes in the queue and in the send that is under way
         self._is_sending = False
-        self._is_unwritable = False  # closing, closed, or a send has failed or was interrupted
         self._is_cut = False  # a send was interrupted
-        self._send_failure: BaseException | None = None
-        self._drainers: list[Waiter] = []
         self._writing: Background | None = None
         self._writer: Waiter | None = None  # where the writer task sleeps
         # In.
@@ -106,12 +86,6 @@ class StreamLink(Link):
         self._is_receiving = False
         self._is_paused = False
         self._resumed: Waiter | None = None  # where a paused reader task sleeps
-        self._is_spoilt = False
-        self._has_leftover = tls is not None  # the last flight of the handshake may have brought more along
-
-    @property
-    def alpn(self) -> str | None:
-        return None if self._tls is None else self._tls.alpn
 
     @property
     def has_unsent(self) -> bool:
@@ -163,9 +137,9 @@ class StreamLink(Link):
                 return
         # In pieces, so that it shows how much has left; copies of a view, which not every stream could send.
         for start in range(0, len(data), HIGH_WATER):
-            self._enqueue(bytes(data[start : start + HIGH_WATER]))
+            self._put(bytes(data[start : start + HIGH_WATER]))
 
-    def _enqueue(self, data: bytes) -> None:
+    def _put(self, data: bytes) -> None:
         self._queue.append(data)
         self._queued += len(data)
         if self._writer is not None:
@@ -176,14 +150,7 @@ class StreamLink(Link):
     async def drain(self, waiter: Waiter) -> None:
         if self._queue:
             self._start_writer()
-        if self._queued < HIGH_WATER or self._is_unwritable:
-            return
-        self._drainers.append(waiter)
-        try:
-            await waiter.park()
-        finally:
-            if waiter in self._drainers:
-                self._drainers.remove(waiter)
+        await self._until_drained(waiter)
 
     def _start_writer(self) -> None:
         if self._writing is None and not self._is_closed:
@@ -240,11 +207,6 @@ class StreamLink(Link):
         self._is_unwritable = True
         self._queue.clear()
 
-    def _release_drainers(self) -> None:
-        drainers, self._drainers = self._drainers, []
-        for waiter in drainers:
-            waiter.wake()
-
     # ------------------------------------------------------------------ in
 
     async def _read_on(self) -> None:
@@ -292,29 +254,7 @@ class StreamLink(Link):
             if self._tls.is_over:
                 self._tell(self._tls.failure)
 
-    def _why_it_ended(self) -> ConnectionLost | None:
-        if self._tls is not None:
-            return ConnectionLost("the server closed the TLS connection without close_notify")
-        # A reset is reported once: if the send has taken the report, the receive sees nothing but an end.
-        return None if self._send_failure is None else lost_by(self._send_failure)
-
-    def _decrypt(self, tls: TLSChannel, data: bytes) -> bytes:
-        data = tls.decrypt(data)
-        if tls.has_output and not self._is_unwritable:  # an alert, or the answer to a key update
-            self._enqueue(tls.take())
-        return data
-
-    def _tell(self, error: RequestError | None) -> None:
-        if not self._is_told:
-            self._is_told = True
-            if self._receiver is not None:
-                self._receiver.lost(error)
-
     # ------------------------------------------------------------------ idle and end
-
-    @property
-    def unsent(self) -> int:
-        return self._queued
 
     @property
     def is_pushed(self) -> bool:
@@ -343,9 +283,6 @@ class StreamLink(Link):
             return True
         return False
 
-    def _is_news(self, data: bytes) -> bool:
-        return self._tls is None or bool(self._decrypt(self._tls, data)) or self._tls.is_over
-
     def abort(self) -> None:
         if self._is_closed:
             return
@@ -362,15 +299,11 @@ class StreamLink(Link):
             return
         try:
             if self._tls is not None and not self._is_unwritable:
-                self._enqueue(self._tls.close())
+                self._put(self._tls.close())
             self._is_unwritable = True
             if self._queue:
                 self._start_writer()
-            with anyio.move_on_after(CLOSE_SECONDS):
-                while self.has_unsent:
-                    waiter = self._runtime.waiter()
-                    self._drainers.append(waiter)
-                    await waiter.park()
+            await self._flush()
             if self._receive_now is not None and not self._is_pumped and not self._is_receiving:
                 # A socket that is closed with bytes unread, if only session tickets, resets: what was sent gets lost.
                 self._has_news(self._receive_now)

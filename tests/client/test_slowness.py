@@ -152,7 +152,7 @@ async def test_slow_04_closing_does_not_wait_for_a_server_that_does_not_close(ve
 async def test_slow_04_closing_is_bounded_if_the_server_takes_nothing_any_more(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netio.transport._stream_link.CLOSE_SECONDS", 0.02)
+    monkeypatch.setattr("netio.transport._queueing_link.CLOSE_SECONDS", 0.02)
 
     class Clogged(MemoryStream):
         """Takes what it is sent until it is told to stop."""

@@ -181,7 +181,7 @@ async def endless() -> AsyncIterator[bytes]:
 async def test_a_server_that_takes_nothing_took_the_dial_and_the_sending(
     version: Version, limit: str, kind: type[netio.TimeoutError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netio.transport._stream_link.CLOSE_SECONDS", 0.01)  # nor does it take the farewell
+    monkeypatch.setattr("netio.transport._queueing_link.CLOSE_SECONDS", 0.01)  # nor does it take the farewell
     clock = FakeClock()
 
     async def deaf(stream: MemoryStream) -> None:

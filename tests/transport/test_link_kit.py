@@ -27,8 +27,7 @@ MAKERS: dict[str, Callable[[Runtime], Awaitable[tuple[Link, ByteStream]]]] = {
 def short_farewell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link that gives up on its peer takes all the time it may."""
     if "gives_up" in request.node.name:
-        monkeypatch.setattr("netio.transport._stream_link.CLOSE_SECONDS", 0.05)
-        monkeypatch.setattr("netio.transport._socket_link.CLOSE_SECONDS", 0.05)
+        monkeypatch.setattr("netio.transport._queueing_link.CLOSE_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize("kind", MAKERS)
