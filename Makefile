@@ -9,14 +9,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 INSTALLED_LINT := $(VENV)/.installed-lint
 INSTALLED_BENCH := $(VENV)/.installed-bench
+INSTALLED_DOCS := $(VENV)/.installed-docs
 
 # Two at a time, file by file. The live tests go alone: they measure, and share servers.
 PARALLEL ?= -n 2 --dist loadfile
 
-BENCHMARKS := inmemory live batch fairness origins memory bodies cancel_storm sharing imports
+BENCHMARKS := inmemory live batch fairness origins memory bodies connect cancel_storm sharing imports
 FIGURES ?= build/bench
 
-.PHONY: help demo test check servers live bench fuzz soak hazards docs clean
+.PHONY: help demo test check servers live bench fuzz soak hazards docs site clean
 
 help:
 	@echo "make demo     set everything up and run netio's demo"
@@ -26,9 +27,10 @@ help:
 	@echo "make live     run the tests against real servers"
 	@echo "make bench    run the benchmarks"
 	@echo "make fuzz     run the property tests for long"
-	@echo "make soak     run the long storms: cancellations, GOAWAY, everything on one connection"
+	@echo "make soak     run the long storms: cancellations, GOAWAY, everything on one connection, many names"
 	@echo "make hazards  print which hazard has a test"
-	@echo "make docs     run the code of README.md and docs/"
+	@echo "make docs     run the code of README.md and docs/, and build the site"
+	@echo "make site     build the site of the documentation alone"
 	@echo "make clean    remove what was made here"
 
 demo: $(INSTALLED)
@@ -65,12 +67,19 @@ fuzz: $(INSTALLED)
 soak: $(INSTALLED)
 	$(BIN)/python bench/cancel_storm.py --client netio:*
 	$(BIN)/python bench/sharing.py
+	$(BIN)/python bench/files.py
+	$(BIN)/python bench/bombs.py
+	$(BIN)/python -m tests.transport.dns.campaign --seconds 30
 
 hazards: $(INSTALLED)
 	@$(BIN)/python -m tests.hazards
 
-docs: $(INSTALLED)
-	$(BIN)/pytest tests/test_docs.py $(ARGS)
+docs: $(INSTALLED) site
+	$(BIN)/pytest tests/test_docs.py tests/docs $(ARGS)
+
+# In build/site; a warning is an error. Not with --quiet: mkdocs then counts no warnings, and none fails the build.
+site: $(INSTALLED_DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file docs/site/mkdocs.yml
 
 clean:
 	rm -rf $(VENV) .tox build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -85,6 +94,10 @@ $(INSTALLED): pyproject.toml
 
 $(INSTALLED_LINT): $(INSTALLED)
 	$(PIP) install --quiet --group lint
+	@touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(PIP) install --quiet --group docs
 	@touch $@
 
 $(INSTALLED_BENCH): $(INSTALLED)

@@ -95,8 +95,10 @@ class Site:
 
 
 @contextmanager
-def nginx(*, files: dict[str, bytes] | None = None, origins: Sequence[str] = ()) -> Iterator[Site]:
+def nginx(*, files: dict[str, bytes | int] | None = None, origins: Sequence[str] = ()) -> Iterator[Site]:
     """Run nginx with a port for each of `PROTOCOLS`; `/200` is a file of 200 bytes, `files` are more of them.
+
+    A number is a file of so many zeros.
 
     With `origins` it listens in clear text on these addresses too, on the port of h1.
     """
@@ -108,7 +110,9 @@ def nginx(*, files: dict[str, bytes] | None = None, origins: Sequence[str] = ())
         root = place / "root"
         root.mkdir()
         for name, content in {str(SMALL): b"x" * SMALL, **(files or {})}.items():
-            (root / name).write_bytes(content)
+            (root / name).write_bytes(b"" if isinstance(content, int) else content)
+            if isinstance(content, int):
+                os.truncate(root / name, content)
         ports = {protocol: free_port() for protocol in PROTOCOLS}
         configuration = place / "nginx.conf"
         configuration.write_text(_configuration(root, ports, certificate, origins))

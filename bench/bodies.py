@@ -198,7 +198,7 @@ def main() -> None:
     end_on_sigterm()
     _output.begin()
     tables: list[Table] = []
-    files = {"large": body(arguments.size), "checked": body(SMALL_BODY)}
+    files: dict[str, bytes | int] = {"large": body(arguments.size), "checked": body(SMALL_BODY)}
     try:
         with _servers.nginx(files=files) as nginx, _servers.folder() as folder:
             files.clear()

@@ -18,7 +18,7 @@ from _output import Column, Table
 BEGIN = "<!-- figures: written by bench/report.py -->"
 END = "<!-- end of figures -->"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-ORDER = ("inmemory", "live", "batch", "fairness", "origins", "memory", "bodies", "cancel_storm", "imports")
+ORDER = ("inmemory", "live", "batch", "fairness", "origins", "memory", "bodies", "connect", "cancel_storm", "imports")
 
 Report = dict[str, Any]
 

@@ -6,21 +6,20 @@ that has begun to run is gone, and sending an empty body in its place would be a
 
 from __future__ import annotations
 
-import json as jsonlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
-from typing import Any, TypeVar
-from urllib.parse import urlencode
+from typing import TypeVar
 
-from netio.errors import InvalidRequest, RequestBodyError
-from netio.url import text_pairs
+from netio.errors import RequestBodyError
+from netio.headers import Field, HeaderInput, checked_trailers
 
 T = TypeVar("T")
 
 Chunks = Iterable[bytes] | AsyncIterable[bytes]
-Content = str | bytes | bytearray | memoryview | Chunks | Callable[[], Chunks]
-FormData = Mapping[str, Any] | Iterable[tuple[str, Any]]
+Progress = Callable[[int, int | None], object]
+"""Called with how many bytes there are so far, and how many there will be in all, None if nobody knows."""
+Trailers = HeaderInput | Callable[[], HeaderInput]
 
 
 class RequestBody(ABC):
@@ -34,6 +33,30 @@ class RequestBody(ABC):
 
     data: bytes | None = None
     """The whole body, if it is in memory."""
+
+    is_prepared: bool = True
+    """Whether `prepare` need not be called."""
+
+    progress: Progress | None = None
+    """Told how much of it has been sent."""
+
+    has_trailers: bool = False
+    """Whether fields follow it. Then its length is not announced."""
+
+    is_attended: bool = False
+    """Whether it has one of these two."""
+
+    @property
+    def total(self) -> int | None:
+        """How many bytes it has, announced or not; None if nobody knows."""
+        return self.length
+
+    async def prepare(self) -> None:  # noqa: B027  # most have nothing to prepare
+        """Find out the length where that takes a look at a file. A body that was not prepared may be sent as well."""
+
+    def trailers(self) -> tuple[Field, ...]:
+        """Return the fields that follow it; asked for when its last byte was sent."""
+        return ()
 
     @property
     @abstractmethod
@@ -74,7 +97,7 @@ NO_BODY = BytesBody(b"")
 class IteratorBody(RequestBody):
     """A body produced piece by piece, by a sync or async iterable of bytes or a function that returns one.
 
-    A list or a function can be replayed, a generator or a file cannot. A sync iterable runs on the event loop: it must
+    A list or a function can be replayed, a generator cannot. A sync iterable runs on the event loop: it must
     not block.
     """
 
@@ -100,10 +123,60 @@ class IteratorBody(RequestBody):
             raise RequestBodyError(f"the function must return an iterable of bytes, not {type(source).__name__}")
         async with aclosing(each(source)) as chunks:
             async for chunk in chunks:
-                yield _checked_chunk(chunk)
+                yield checked_chunk(chunk)
 
     def __repr__(self) -> str:
         return f"<IteratorBody over {type(self._source).__name__}>"
+
+
+class AttendedBody(RequestBody):
+    """Another body, with what the caller has to say about its sending."""
+
+    __slots__ = ("_body", "_trailers", "content_type", "data", "has_trailers", "is_prepared", "length", "progress")
+
+    is_attended = True
+
+    def __init__(
+        self, body: RequestBody, *, progress: Progress | None = None, trailers: Trailers | None = None
+    ) -> None:
+        self._body = body
+        self._trailers = trailers if trailers is None or callable(trailers) else checked_trailers(trailers)
+        self.progress = progress
+        self.has_trailers = trailers is not None
+        self.content_type = body.content_type
+        self.data = body.data
+        self.is_prepared = body.is_prepared
+        self.length = None if self.has_trailers else body.length
+
+    @property
+    def is_replayable(self) -> bool:
+        return self._body.is_replayable
+
+    @property
+    def total(self) -> int | None:
+        return self._body.length
+
+    async def prepare(self) -> None:
+        await self._body.prepare()
+        self.is_prepared = True
+        self.length = None if self.has_trailers else self._body.length
+
+    def chunks(self) -> AsyncGenerator[bytes]:
+        return self._body.chunks()
+
+    def trailers(self) -> tuple[Field, ...]:
+        trailers = self._trailers
+        if trailers is None:
+            return ()
+        return checked_trailers(trailers()) if callable(trailers) else trailers
+
+    @property
+    def trailer_names(self) -> str:
+        """What a Trailer field says about them, "" if that is not known yet (RFC 9110 section 6.6.2)."""
+        return ", ".join(dict.fromkeys(name for name, _ in self._trailers)) if isinstance(self._trailers, tuple) else ""
+
+    def __repr__(self) -> str:
+        return f"<AttendedBody over {self._body!r}>"
 
 
 async def each(source: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
@@ -152,56 +225,10 @@ async def measured(chunks: AsyncGenerator[bytes], length: int) -> AsyncGenerator
     yield last
 
 
-def _checked_chunk(chunk: object) -> bytes:
+def checked_chunk(chunk: object) -> bytes:
+    """Return a piece of a body as bytes, or raise `RequestBodyError`."""
     if isinstance(chunk, bytes):
         return chunk
     if isinstance(chunk, bytearray | memoryview):
         return bytes(chunk)
     raise RequestBodyError(f"a body iterator must yield bytes, not {type(chunk).__name__}")
-
-
-def encode_body(content: Content | None = None, data: FormData | None = None, json: Any = None) -> RequestBody:
-    """Make a body of at most one of `content`, form `data` and `json`. None is no body; JSON's null is content="null".
-
-    Raises `InvalidRequest` for more than one of them or what cannot be encoded.
-    """
-    if (content is not None) + (data is not None) + (json is not None) > 1:
-        raise InvalidRequest("content, data and json exclude each other: a request has one body")
-    if json is not None:
-        return _json_body(json)
-    if data is not None:
-        return _form_body(data)
-    if content is None:
-        return NO_BODY
-    if isinstance(content, str):
-        return _text_body(content)
-    if isinstance(content, bytes | bytearray | memoryview):
-        return BytesBody(bytes(content))
-    if isinstance(content, Mapping):
-        raise InvalidRequest("content is a mapping; send it with data= as a form or with json= as JSON")
-    if isinstance(content, Iterable | AsyncIterable) or callable(content):
-        return IteratorBody(content)
-    raise InvalidRequest(f"content cannot be of type {type(content).__name__}")
-
-
-def _text_body(text: str) -> BytesBody:
-    try:
-        return BytesBody(text.encode(), "text/plain; charset=utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(f"content cannot be sent as UTF-8: {error.reason}") from None
-
-
-def _json_body(value: Any) -> BytesBody:
-    try:
-        text = jsonlib.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return BytesBody(text.encode(), "application/json")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequest(f"the value cannot be sent as JSON: {error}") from error
-
-
-def _form_body(data: FormData) -> BytesBody:
-    try:
-        text = urlencode(list(text_pairs(data)))
-    except (TypeError, ValueError) as error:
-        raise InvalidRequest(f"data cannot be sent as a form: {error}") from error
-    return BytesBody(text.encode("ascii"), "application/x-www-form-urlencoded")

@@ -10,6 +10,7 @@
         ├── RequestBodyError         longer or shorter than declared, or not replayable
         ├── SessionClosed            the session was closed before or under the request
         ├── CredentialsError         no credentials could be had for the request
+        ├── EventStreamError         no event stream, or one beyond a limit, see .response
         ├── RedirectError            a redirect that netio does not follow, see .response
         │   └── TooManyRedirects     ... since there were enough of them
         ├── Rejected                 netio itself declined to send; sent is always False
@@ -26,11 +27,14 @@
         │   └── TotalTimeout         the deadline of the whole request passed
         ├── ConnectError             no connection came about
         │   ├── ResolveError         the name has no address
+        │   ├── AddressRefused       the address policy of the session allows none of its addresses
+        │   ├── ProxyError           the proxy made no connection to the peer, .status_code says why
         │   └── TLSError             the handshake failed
         │       └── CertificateError the peer is not who it should be
         ├── ConnectionLost           an established connection broke
         │   └── IncompleteBody       ... in the middle of a response body
         └── ProtocolError            the peer broke the rules of HTTP or a limit of netio
+            ├── BodyTooLarge         the body, or a line of it, is longer than a limit of its reader
             ├── DecodeError          the content coding of the body is broken, or hides more than a limit allows
             └── StreamReset          the peer ended one HTTP/2 stream, .code says why
 
@@ -54,8 +58,30 @@ if TYPE_CHECKING:
 Phase = Literal["build", "queue", "resolve", "connect", "tls", "proxy", "send", "head", "body"]
 """Where a request was when it failed, in the order in which a request passes them."""
 
+CertificateFault = Literal[
+    "expired",
+    "not yet valid",
+    "wrong name",
+    "unknown issuer",
+    "self-signed",
+    "weak",
+    "wrong purpose",
+    "not allowed",
+    "revoked",
+    "pin mismatch",
+    "invalid",
+]
+"""Why a certificate was not accepted. "weak": a key too short or a signature too old; "wrong purpose": it is not for
+servers; "not allowed": its issuer may not vouch for such names; "invalid": anything else that is wrong with it."""
+
+ResolveFailure = Literal["missing", "invalid", "timeout", "failed"]
+"""Why a name was not resolved: it does not exist or has no address; it cannot be a name; nobody answered in time;
+anything else (refused, broken answers, no name server)."""
+
 __all__ = [
+    "AddressRefused",
     "AttemptTimedOut",
+    "BodyTooLarge",
     "BodyUnavailable",
     "BulkheadFull",
     "CertificateError",
@@ -65,6 +91,7 @@ __all__ = [
     "ConnectionLost",
     "CredentialsError",
     "DecodeError",
+    "EventStreamError",
     "IncompleteBody",
     "InvalidRequest",
     "InvalidURL",
@@ -72,6 +99,7 @@ __all__ = [
     "Phase",
     "PoolTimeout",
     "ProtocolError",
+    "ProxyError",
     "QueueFull",
     "RateLimited",
     "ReadTimeout",
@@ -129,10 +157,18 @@ class Attempt(NamedTuple):
     delay: float
 
 
+class TriedAddress(NamedTuple):
+    """An address that no connection came about with, why, and after how many seconds."""
+
+    address: str
+    error: str
+    seconds: float
+
+
 class RequestError(NetioError):
     """A request failed: `request` is which one, `phase` where it was, `sent` whether the peer may have processed it.
 
-    `attempts` are the attempts before this one, if it was sent more than once.
+    `attempts` are the attempts before this one, if it was sent more than once; `sent` then speaks for all of them.
     """
 
     phase: Phase = "build"
@@ -202,6 +238,14 @@ class CredentialsError(RequestError):
     """The credentials of a request could not be had: a token not renewed, a file not read."""
 
 
+class EventStreamError(RequestError):
+    """The answer is no stream of server-sent events, or breaks a limit; `response` is the answer, closed."""
+
+    phase: Phase = "body"
+    sent: bool = True
+    response: Response | None = None
+
+
 class RedirectError(RequestError):
     """A redirect is not followed; `response` is the redirect itself, closed."""
 
@@ -260,10 +304,14 @@ class PoolTimeout(TimeoutError):
 
 
 class ConnectTimeout(TimeoutError):
-    """Opening a connection, name resolution and TLS included, took longer than `Timeouts.connect` seconds."""
+    """Opening a connection, name resolution and TLS included, took longer than `Timeouts.connect` seconds.
+
+    `tried` are the addresses of the host that had been tried by then, if the connection was to come from one of them.
+    """
 
     phase: Phase = "connect"
     sent: bool = False
+    tried: tuple[TriedAddress, ...] = ()
 
 
 class WriteTimeout(TimeoutError):
@@ -287,15 +335,77 @@ class TotalTimeout(TimeoutError):
 
 
 class ConnectError(RequestError):
-    """No connection to the peer came about."""
+    """No connection to the peer came about; `tried` are the addresses that were tried, in the order of their failure.
+
+    If there were several, the errors of the system are in an exception group, which is the `__cause__`.
+    """
 
     phase: Phase = "connect"
+    tried: tuple[TriedAddress, ...] = ()
+
+
+class AddressRefused(ConnectError):
+    """The address policy of the session refused what would have been connected to; nothing was sent there.
+
+    `address` is the last one that was refused, `reason` why, `host` the name that it belongs to.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        host: str = "",
+        address: str = "",
+        reason: str = "",
+        request: Request | None = None,
+        phase: Phase | None = None,
+        sent: bool | None = None,
+    ) -> None:
+        super().__init__(message, request=request, phase=phase, sent=sent)
+        self.host = host
+        self.address = address
+        self.reason = reason
 
 
 class ResolveError(ConnectError):
-    """The name of the host has no address, or could not be looked up."""
+    """The name of the host has no address, or could not be looked up; `kind` says which (see `ResolveFailure`)."""
 
     phase: Phase = "resolve"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        kind: ResolveFailure = "failed",
+        request: Request | None = None,
+        phase: Phase | None = None,
+        sent: bool | None = None,
+    ) -> None:
+        super().__init__(message, request=request, phase=phase, sent=sent)
+        self.kind: ResolveFailure = kind
+
+
+class ProxyError(ConnectError):
+    """The proxy made no connection to the peer; nothing of the request was sent.
+
+    `proxy` is its URL without credentials, `status_code` what an HTTP proxy answered, None where no answer came.
+    """
+
+    phase: Phase = "proxy"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        proxy: str = "",
+        status_code: int | None = None,
+        request: Request | None = None,
+        phase: Phase | None = None,
+        sent: bool | None = None,
+    ) -> None:
+        super().__init__(message, request=request, phase=phase, sent=sent)
+        self.proxy = proxy
+        self.status_code = status_code
 
 
 class TLSError(ConnectError):
@@ -305,7 +415,10 @@ class TLSError(ConnectError):
 
 
 class CertificateError(TLSError):
-    """The certificate of the peer was not accepted; the message says which check failed."""
+    """The certificate of the peer was not accepted: `reason` is which check failed, `names` what it is valid for."""
+
+    reason: CertificateFault = "invalid"
+    names: tuple[str, ...] = ()
 
 
 class ConnectionLost(RequestError):
@@ -333,6 +446,12 @@ class ProtocolError(RequestError):
 
     phase: Phase = "head"
     sent: bool = True
+
+
+class BodyTooLarge(ProtocolError):
+    """The response body, or a line of it, is longer than its reader allows (`max_body`, `max_line`)."""
+
+    phase: Phase = "body"
 
 
 class DecodeError(ProtocolError):

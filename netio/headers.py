@@ -23,6 +23,31 @@ HeaderInput = Mapping[str, str] | Iterable[Field]
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # token, RFC 9110 section 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch  # field-content with obs-text, section 5.5
 
+# What a trailer section must not have, because it would come too late or speak for something else: framing, routing,
+# control of the connection, authentication, and how the content is to be read (RFC 9110 section 6.5.1).
+NOT_IN_TRAILERS = frozenset(
+    (
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "host",
+        "keep-alive",
+        "location",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "www-authenticate",
+    )
+)
+
 
 def checked_field(name: str, value: str) -> Field:
     """Return a field that can be sent, or raise `InvalidRequest` (HAZARDS REQ-01)."""
@@ -136,3 +161,12 @@ _SECRET = frozenset(("authorization", "proxy-authorization", "cookie", "set-cook
 
 def _shown(name: str, value: str) -> str:
     return "[secret]" if name.lower() in _SECRET else value
+
+
+def checked_trailers(trailers: HeaderInput) -> tuple[Field, ...]:
+    """Return fields that can be sent behind a body, or raise `InvalidRequest`."""
+    fields = Headers(trailers).fields
+    for name, _ in fields:
+        if name.lower() in NOT_IN_TRAILERS:
+            raise InvalidRequest(f"the field {name} has no place behind a body (RFC 9110 section 6.5.1)")
+    return fields

@@ -244,15 +244,23 @@ class Histogram:
         if not filled:
             return
         self._stretch(other._minimum, other._maximum)
+        counts = self._counts
         for bucket, number in filled:
-            self._add(bucket, number)
+            together = counts[bucket] + number
+            if together >> _FULL:
+                self._add(bucket, number)
+            else:
+                counts[bucket] = together
         self._total += other._total
         self._squares += other._squares
 
     def copy(self) -> Histogram:
         """Return a histogram of its own that has counted the same."""
         copied = Histogram()
-        copied.merge(self)
+        copied._counts = self._counts[:]
+        copied._carries = dict(self._carries)
+        copied._minimum, copied._maximum = self._minimum, self._maximum
+        copied._total, copied._squares = self._total, self._squares
         return copied
 
     def since(self, earlier: Histogram) -> Histogram:

@@ -3,167 +3,46 @@
 from __future__ import annotations
 
 import json as jsonlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from os import PathLike
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from netio.body import NO_BODY, RequestBody
-from netio.deadline import NEVER, Clock, SystemClock, Timeouts
-from netio.errors import Attempt, BodyUnavailable, InvalidRequest, StatusError
-from netio.headers import Field, HeaderInput, Headers, checked_field
-from netio.observe import Observer
-from netio.reading import BodySource, Given, Lines, Pulled, Texts, charset_of
-from netio.url import URL, Origin
+from netio.body import Progress
+from netio.deadline import NEVER
+from netio.errors import Attempt, BodyTooLarge, BodyUnavailable, StatusError
+from netio.headers import Field, HeaderInput, Headers
+from netio.reading import (
+    MAX_BODY,
+    MAX_LINE,
+    BodySource,
+    Given,
+    JsonDecoder,
+    JsonLines,
+    Limited,
+    Lines,
+    Pulled,
+    Texts,
+    body_too_large,
+    charset_of,
+    joined,
+)
+from netio.request import IDEMPOTENT_METHODS, USUAL_METHODS, Request
+from netio.saving import FileWriter
+from netio.timings import RawStamps, Timings
+from netio.url import URL
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-
-SYSTEM_CLOCK = SystemClock()
-
-USUAL_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110 section 9.2.2
-
-
-class Request:
-    """One request, as it travels down from the session to a connection.
-
-    Policies pass on a changed copy (`request.replace(headers=...)`) instead of changing what they were given.
-    `deadline` is absolute on the session's clock and set when the request is sent. `is_streamed` says that the caller
-    will read the response body itself: then the deadline counts until the head, and `body_deadline` for the rest.
-    `started` is when that was. `clock` is the session's: policies measure and sleep by it; `observer` hears what they
-    do, if anybody listens. `redirected_by` are the origins whose redirects have led here: credentials are not for
-    everybody. Headers are made when somebody asks for them; `fields` are what will be sent either way.
-    """
-
-    __slots__ = (
-        "_fields",
-        "_headers",
-        "body",
-        "body_deadline",
-        "clock",
-        "deadline",
-        "is_streamed",
-        "method",
-        "observer",
-        "redirected_by",
-        "started",
-        "timeouts",
-        "url",
-    )
-
-    def __init__(
-        self,
-        method: str,
-        url: URL | str,
-        *,
-        headers: HeaderInput = (),
-        body: RequestBody = NO_BODY,
-        timeouts: Timeouts | None = None,
-        deadline: float = NEVER,
-        body_deadline: float = NEVER,
-        is_streamed: bool = False,
-        clock: Clock = SYSTEM_CLOCK,
-        observer: Observer | None = None,
-        started: float = 0.0,
-        redirected_by: tuple[Origin, ...] = (),
-    ) -> None:
-        if not isinstance(method, str) or (method not in USUAL_METHODS and not _TOKEN(method)):
-            raise InvalidRequest(f"{ascii(method)[:80]} is not a method (RFC 9110 section 9.1)")
-        self.method = method
-        self.url = url if isinstance(url, URL) else URL(url)
-        self._headers: Headers | None = headers if isinstance(headers, Headers) else Headers(headers)
-        self._fields: tuple[Field, ...] = ()
-        self.body = body
-        self.timeouts = timeouts or Timeouts()
-        self.deadline = deadline
-        self.body_deadline = body_deadline
-        self.is_streamed = is_streamed
-        self.clock = clock
-        self.observer = observer
-        self.started = started
-        self.redirected_by = redirected_by
-
-    @classmethod
-    def with_fields(cls, method: str, url: URL, fields: tuple[Field, ...], timeouts: Timeouts) -> Request:
-        """Make a request without a body out of what is known to be valid."""
-        self = cls.__new__(cls)
-        self.method = method
-        self.url = url
-        self._headers = None
-        self._fields = fields
-        self.body = NO_BODY
-        self.timeouts = timeouts
-        self.deadline = self.body_deadline = NEVER
-        self.is_streamed = False
-        self.clock = SYSTEM_CLOCK
-        self.observer = None
-        self.started = 0.0
-        self.redirected_by = ()
-        return self
-
-    @property
-    def headers(self) -> Headers:
-        headers = self._headers
-        if headers is None:
-            headers = self._headers = Headers.received(self._fields)
-        return headers
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """The header fields as they are now, as an immutable tuple."""
-        headers = self._headers
-        return self._fields if headers is None else headers.fields
-
-    def replace(self, **changes: Any) -> Request:
-        """Return a copy with some attributes changed; headers are copied, so the copy can be changed freely."""
-        values = {name: changes.pop(name, getattr(self, name)) for name in _ATTRIBUTES}
-        if changes:
-            raise TypeError(f"Request has no attribute {', '.join(changes)}")
-        values["headers"] = Headers(values["headers"])
-        return Request(values.pop("method"), values.pop("url"), **values)
-
-    def with_deadline(self, deadline: float) -> Request:
-        """Return a copy with another deadline. Cheaper than `replace`: the copy shares the headers."""
-        copy = Request.__new__(Request)
-        copy.method = self.method
-        copy.url = self.url
-        copy._headers = self._headers
-        copy._fields = self._fields
-        copy.body = self.body
-        copy.timeouts = self.timeouts
-        copy.deadline = deadline
-        copy.body_deadline = self.body_deadline
-        copy.is_streamed = self.is_streamed
-        copy.clock = self.clock
-        copy.observer = self.observer
-        copy.started = self.started
-        copy.redirected_by = self.redirected_by
-        return copy
-
-    def with_field(self, name: str, value: str) -> Request:
-        """Return a copy with a header field in place of those of the same name; cheaper than `replace`, too."""
-        copy = self.with_deadline(self.deadline)
-        lowered = name.lower()
-        kept = [field for field in self.fields if field[0].lower() != lowered]
-        copy._headers = None
-        copy._fields = (*kept, checked_field(name, value))
-        return copy
-
-    @property
-    def is_idempotent(self) -> bool:
-        """Whether processing it twice has the effect of once.
-
-        By its method (RFC 9110 section 9.2.2), or since its Idempotency-Key lets the server recognise it
-        (draft-ietf-httpapi-idempotency-key-header).
-        """
-        return self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
-
-    def __repr__(self) -> str:
-        return f"<Request {self.method} {self.url.redacted}>"
-
-
-_ATTRIBUTES = ("headers", *(name for name in Request.__slots__ if not name.startswith("_")))
+__all__ = [
+    "Decoding",
+    "IDEMPOTENT_METHODS",
+    "Policy",
+    "Request",
+    "Response",
+    "Send",
+    "USUAL_METHODS",
+    "too_large",
+]
 
 
 class Response:
@@ -171,7 +50,7 @@ class Response:
 
     A test or a handler makes one by `Response(200, request=request, json={...})`. `attempts` are the attempts before
     this one, if the request was sent more than once; `history` are the redirects that led here, closed, the first one
-    first.
+    first. `may_be_coded` is False where it is known that there is no Content-Encoding.
     """
 
     __slots__ = (
@@ -184,11 +63,13 @@ class Response:
         "_is_taken",
         "_on_close",
         "_source",
+        "_stamps",
         "_trailers",
         "attempts",
         "elapsed_seconds",
         "history",
         "http_version",
+        "may_be_coded",
         "reason_phrase",
         "request",
         "status_code",
@@ -226,6 +107,8 @@ class Response:
         self._on_close: list[Callable[[], None]] | None = None
         self._decoding: Decoding | None = None
         self._as_sent: bytes | None = None
+        self.may_be_coded = True
+        self._stamps: RawStamps | None = None
         self.elapsed_seconds = 0.0
         self.attempts: tuple[Attempt, ...] = ()
         self.history: tuple[Response, ...] = ()
@@ -240,6 +123,7 @@ class Response:
         http_version: str,
         body: bytes | BodySource,
         trailers: tuple[Field, ...] = (),
+        stamps: RawStamps | None = None,
     ) -> Response:
         """Make the response that a connection has received: its fields are valid, and become Headers when asked for."""
         self = cls.__new__(cls)
@@ -255,9 +139,11 @@ class Response:
         else:
             self._content, self._source, self._is_closed = None, body, False
         self._is_taken = False
+        self._stamps = stamps
         self.elapsed_seconds = 0.0
         self._on_close = None
         self._decoding = self._as_sent = None
+        self.may_be_coded = True
         self.attempts = ()
         self.history = ()
         return self
@@ -279,9 +165,24 @@ class Response:
         return self.request.url
 
     @property
+    def content_length(self) -> int | None:
+        """The length of the body as it is sent, None if it was not announced."""
+        length = self.headers.get("content-length", "")
+        return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+
+    @property
     def elapsed(self) -> timedelta:
         """From the call until the response was there: with its body, or its head alone if it is streamed."""
         return timedelta(seconds=self.elapsed_seconds)
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time went, phase by phase, and on which connection; of a streamed body at its end."""
+        stamps: RawStamps | None = self._stamps or getattr(self._source, "stamps", None)
+        attempts = len(self.attempts) + 1
+        if stamps is None:
+            return Timings(total=self.elapsed_seconds, attempts=attempts)
+        return Timings.of(self.request.started, stamps, attempts)
 
     @property
     def is_success(self) -> bool:
@@ -309,24 +210,29 @@ class Response:
         return self.content.decode(self.charset, errors="replace")
 
     def json(self) -> Any:
-        """Parse the body as JSON. Raises `ValueError` if it is not (json.JSONDecodeError, UnicodeDecodeError)."""
-        try:
-            return jsonlib.loads(self.content)
-        except RecursionError:
-            raise ValueError("the JSON is nested too deeply") from None
+        """Parse the body as JSON, by the session's `json_decoder` if it has one.
+
+        Raises `ValueError` if it is no JSON (json.JSONDecodeError, UnicodeDecodeError), or what the decoder raises.
+        """
+        return self._json_decoder(self.content)
+
+    @property
+    def _json_decoder(self) -> JsonDecoder:
+        reading = self.request.reading
+        return parse_json if reading is None or reading.json_decoder is None else reading.json_decoder
 
     def raise_for_status(self) -> Self:
         """Return the response itself, or raise `StatusError` if its status is 400 or above."""
         if self.status_code < 400:
             return self
-        reason = f" {self.reason_phrase}" if self.reason_phrase else ""
+        reason = f" {_harmless(self.reason_phrase)}" if self.reason_phrase else ""
         request = self.request
         raise StatusError(f"{self.status_code}{reason} for {request.method} {request.url.redacted}", response=self)
 
     async def aread(self) -> bytes:
-        """Read the whole body, remember and return it."""
+        """Read the whole body, remember and return it. Raises `BodyTooLarge` for one above `max_body`."""
         if self._content is None:
-            self._content = b"".join([chunk async for chunk in self._decoded(is_whole=True)])
+            self._content = await joined(self._decoded(is_whole=True))
         return self._content
 
     def aiter_raw(self) -> AsyncIterator[bytes]:
@@ -350,21 +256,63 @@ class Response:
         return self._decoded(is_whole=False) if self._content is None else Given(self._content)
 
     def _decoded(self, *, is_whole: bool) -> AsyncIterator[bytes]:
-        raw = self.aiter_raw()
-        return raw if self._decoding is None else self._decoding(self, raw, is_whole=is_whole)
+        chunks, announced = self.aiter_raw(), None
+        if self._decoding is not None:
+            chunks = self._decoding(self, chunks, is_whole=is_whole)
+        elif self.request.method != "HEAD":
+            announced = self.content_length
+        reading = self.request.reading
+        if is_whole:
+            return Limited(self, chunks, MAX_BODY if reading is None else reading.max_body, announced)
+        if reading is None or reading.max_stream == NEVER:
+            return chunks
+        return Limited(self, chunks, reading.max_stream, announced)
 
     def decode_by(self, decoding: Decoding) -> None:
         """Let everything but `aiter_raw` read the body through `decoding`. A body in memory has to be read again."""
         self._decoding = decoding
+        self.may_be_coded = False
         self._as_sent, self._content = self._content, None
 
     def aiter_text(self) -> AsyncIterator[str]:
         """Iterate over the body as text; a character cut by two pieces is put together."""
         return Texts(self.aiter_bytes(), self.charset)
 
-    def aiter_lines(self) -> AsyncIterator[str]:
-        """Iterate over the lines of the body without their ends, which are LF, CRLF or CR."""
-        return Lines(self.aiter_text())
+    def aiter_lines(self, *, max_line: int = MAX_LINE) -> AsyncIterator[str]:
+        """Iterate over the lines of the body without their ends, which are LF, CRLF or CR.
+
+        Raises `BodyTooLarge` for a line of more than `max_line` characters, and closes the response then.
+        """
+        return Lines(self, self.aiter_text(), max_line)
+
+    def aiter_json_lines(self, *, max_line: int = MAX_LINE) -> AsyncIterator[Any]:
+        """Iterate over the values of a body that has one JSON text a line (NDJSON, JSON lines), which is UTF-8.
+
+        By the session's `json_decoder`, if it has one. Raises `BodyTooLarge` for a line of more than `max_line` bytes,
+        and `ValueError`, with the number of the line in a note, for one that is no JSON.
+        """
+        return JsonLines(self, self.aiter_bytes(), self._json_decoder, max_line)
+
+    async def save(self, path: str | PathLike[str], *, progress: Progress | None = None, durable: bool = False) -> int:
+        """Write the body to a file, and return how many bytes it has; for a response that is streamed, or read.
+
+        The file takes the place of what was there when it is complete, and not before; with `durable` the disk has it
+        by then. `progress` is called with the bytes so far, and all of them if that is known. Whatever the status:
+        call `raise_for_status` first. Errors of the file system come through. See `Session.download` for one that
+        goes on after it broke off.
+        """
+        total = None if self._decoding is not None else self.content_length
+        try:
+            async with FileWriter(path) as writer:
+                async for chunk in self.aiter_bytes():
+                    await writer.write(chunk)
+                    if progress is not None:
+                        progress(writer.size, total)
+                await writer.commit(durable=durable)
+        except BaseException:
+            await self.aclose()
+            raise
+        return writer.size
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call a function, which must not raise, once the response is closed: at once if it is."""
@@ -398,6 +346,25 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} to {self.request.method} {self.request.url.redacted}>"
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse JSON by the json module."""
+    try:
+        return jsonlib.loads(data)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def too_large(request: Request) -> BodyTooLarge:
+    """Return the error of a response that is larger than a request allows."""
+    most = MAX_BODY if request.reading is None else request.reading.max_body
+    return body_too_large(most, request)
+
+
+def _harmless(text: str) -> str:
+    """Escape what a terminal would obey instead of showing it (HAZARDS LOG-02); C1 controls are legal in a reason."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 class Decoding(Protocol):

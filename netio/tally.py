@@ -92,6 +92,10 @@ class Counts(Outcomes):
         """All that ended, in whatever way."""
         return self.succeeded + self.failed + self.cancelled
 
+    def statuses_by_class(self) -> dict[str, int]:
+        """Return how many answers there were of each class of statuses, "2xx" for one."""
+        return {name: number for name, number in zip(_STATUSES, self.statuses, strict=True) if number}
+
     @property
     def reuse_ratio(self) -> float | None:
         """The share of requests on a connection that had served before, 0 to 1."""
@@ -116,7 +120,7 @@ class Counts(Outcomes):
             "failed": self.failed,
             "cancelled": self.cancelled,
             "failures": dict(self.failures),
-            "statuses": {name: number for name, number in zip(_STATUSES, self.statuses, strict=True) if number},
+            "statuses": self.statuses_by_class(),
             "bytes_sent": self.bytes_sent,
             "bytes_received": self.bytes_received,
             "retries": self.retries,
@@ -191,7 +195,7 @@ class Tally:
     def in_all(self) -> Counts:
         """Return the counts of all origins together; they stay true whatever was merged."""
         total = Counts()
-        for row in (*self._rows.values(), self.others):
+        for row in (*list(self._rows.values()), self.others):
             total.merge(row)
         return total
 

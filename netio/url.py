@@ -1,9 +1,16 @@
 """URL and Origin.
 
 One parser serves everything that looks at a URL: routing, the request target, Host, SNI, later cookies, redirects and
-proxies. So no two parts of netio can read the same text differently (HAZARDS REQ-07, REQ-08). Parsing, joining and
-quoting are yarl's; in front of it stand a strict check, since yarl drops line breaks and lone surrogates silently and
-reads "8_0" as a port, and a bounded cache, since a new yarl URL costs 4 µs and a dict hit 0.07.
+proxies. So no two parts of netio can read the same text differently (HAZARDS REQ-07, REQ-08). Parsing and joining are
+yarl's; in front of it stand a strict check, since yarl drops line breaks and lone surrogates silently and reads "8_0"
+as a port, and a bounded cache, since a new yarl URL costs 4 µs and a dict hit 0.07. Two things are ours:
+
+* Path, query and fragment stay as they are written, but for what RFC 3986 does not allow there: yarl makes "/@" of
+  "/%40", and a signature over the URL is no longer one.
+* A host that ends in a number is an IPv4 address, in any of the forms that operating systems read as one ("0x7f.1",
+  "2130706433"), or an error (HAZARDS DNS-06). So an address policy and a certificate see the address that is meant.
+
+docs/guide/urls.md lists where this is not what the WHATWG's standard for browsers says, and why.
 """
 
 from __future__ import annotations
@@ -11,8 +18,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple, cast
+from urllib.parse import quote, urlencode
 
 import idna
 import yarl
@@ -27,6 +35,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _AUTHORITY = re.compile(r"(?:[^:/?#]+:)?//([^/?#]*)").match  # RFC 3986 appendix B
 _PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]|[^:\[\]]*)(?::[0-9]{0,5})?").fullmatch  # host and port
 _REG_NAME = re.compile(r"[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*\.?")
+_USUAL = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?#]*").fullmatch  # what yarl leaves as it is, but for dots
+_PARTS = re.compile(r"(?://[^/?#]*)?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL).fullmatch
+_PATH = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*").fullmatch  # RFC 3986 section 3.3
+_QUERY = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*").fullmatch  # sections 3.4, 3.5
+_NOT_IN_PATH = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/%]+").sub
+_NOT_IN_QUERY = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]+").sub
+_DOTS = {"%2e": ".", ".%2e": "..", "%2e.": "..", "%2e%2e": ".."}
+_IS_NUMBER = re.compile(r"[0-9]+|0[Xx][0-9A-Fa-f]*").fullmatch
+_ENDS_OF_NUMBERS = frozenset("0123456789abcdefxABCDEFX.")
 _MAX_HOST = 253  # RFC 1035 section 2.3.4, without the root's dot
 _MAX_URL = 65_536  # no server takes a longer one; bounds the work of the parser
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -63,7 +80,7 @@ class URL:
     and https without a host (RFC 9110 section 4.2.1).
     """
 
-    __slots__ = ("_yarl", "host", "origin", "port", "scheme", "target")
+    __slots__ = ("_yarl", "has_userinfo", "host", "origin", "port", "scheme", "target")
 
     def __init__(self, text: str | URL) -> None:
         parsed = text._yarl if isinstance(text, URL) else _parse(text)
@@ -82,6 +99,7 @@ class URL:
         self.port: int | None = parsed.port
         self.target: str = parsed.raw_path_qs or "/"
         self.origin = Origin(self.scheme, self.host, self.port or 0)
+        self.has_userinfo = parsed.raw_user is not None or parsed.raw_password is not None
 
     @property
     def is_absolute(self) -> bool:
@@ -130,7 +148,10 @@ class URL:
             pairs = list(text_pairs(params))
         except (TypeError, ValueError) as error:
             raise InvalidURL(f"these are not parameters of a URL: {error}") from error
-        return URL._of(self._yarl.extend_query(pairs)) if pairs else self
+        if not pairs:
+            return self
+        query = "&".join(part for part in (self.query, urlencode(pairs)) if part)
+        return URL._of(_with_parts(self._yarl, self.path, query, self.fragment))
 
     def __str__(self) -> str:
         return str(self._yarl)
@@ -164,12 +185,95 @@ def _parse(text: str) -> yarl.URL:
             raise InvalidURL(f"not a URL: {_excerpt(text)}") from None
         raise InvalidURL(f"{str(error).encode('ascii', 'backslashreplace').decode()}: {_excerpt(text)}") from error
     if host:
+        if host[-1] in _ENDS_OF_NUMBERS:
+            address = _ipv4(host, text)
+            if address is not None and address != host:
+                parsed, host = parsed.with_host(address), address
         _check_host(host, text)
         if port == 0:
             raise InvalidURL(f"port 0 cannot be connected to: {_excerpt(text)}")
-    elif parsed.scheme in _DEFAULT_PORTS:
+    elif parsed.scheme in _DEFAULT_PORTS or text.startswith("///"):
         raise InvalidURL(f"the URL has no host: {_excerpt(text)}")
-    return parsed
+    return parsed if _USUAL(text) and "/." not in text else _as_written(text, parsed)
+
+
+def _as_written(text: str, parsed: yarl.URL) -> yarl.URL:
+    """Give a URL the path, the query and the fragment that stand in its text."""
+    found = _PARTS(text, len(parsed.scheme) + 1 if parsed.scheme else 0)
+    assert found is not None  # it matches anything
+    path, query, fragment = (part or "" for part in found.groups())
+    if not _PATH(path):
+        path = _NOT_IN_PATH(_quoted, path)
+    if not _QUERY(query):
+        query = _NOT_IN_QUERY(_quoted, query)
+    if not _QUERY(fragment):
+        fragment = _NOT_IN_QUERY(_quoted, fragment)
+    if "." in path or "%2" in path:
+        path = _without_dots(path, is_absolute=bool(parsed.raw_host))
+    if (path or "/", query, fragment) == (parsed.raw_path or "/", parsed.raw_query_string, parsed.raw_fragment):
+        return parsed
+    return _with_parts(parsed, path, query, fragment)
+
+
+def _with_parts(url: yarl.URL, path: str, query: str, fragment: str) -> yarl.URL:
+    """Return a URL with other parts behind its authority, which are quoted already."""
+    return yarl.URL.build(
+        scheme=url.scheme,
+        authority=url.raw_authority,
+        path=path or ("/" if url.raw_authority else ""),
+        query_string=query,
+        fragment=fragment,
+        encoded=True,
+    )
+
+
+def _quoted(found: re.Match[str]) -> str:
+    return quote(found.group(), safe="")
+
+
+def _without_dots(path: str, *, is_absolute: bool) -> str:
+    """Remove "." and ".." from a path (RFC 3986 section 5.2.4); in a reference, only write them as such."""
+    parts = [_DOTS.get(part.lower(), part) if len(part) <= 6 else part for part in path.split("/")]
+    if not is_absolute:
+        return "/".join(parts)
+    kept: list[str] = []
+    for part in parts[1:]:
+        if part == "..":
+            del kept[-1:]
+        elif part != ".":
+            kept.append(part)
+    if parts[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _ipv4(host: str, text: str) -> str | None:
+    """Return the address that a host is which ends in a number, None for a name (WHATWG URL, "ends in a number").
+
+    Up to four numbers, decimal, octal with 0 or hexadecimal with 0x, of which the last one fills what is left.
+    """
+    parts = host.removesuffix(".").split(".")
+    if not _IS_NUMBER(parts[-1]):
+        return None
+    numbers = [_number(part) for part in parts[:4]]
+    value, *others = reversed(numbers)
+    is_possible = len(parts) <= 4 and all(number is not None and number < 256 for number in others)
+    if not is_possible or value is None or value >= 256 ** (5 - len(parts)):
+        raise InvalidURL(f"{host[:80]!a} ends in a number and is no IPv4 address: {_excerpt(text)}")
+    for place, number in enumerate(reversed(others)):
+        value += (number or 0) << (24 - 8 * place)
+    return str(IPv4Address(value))
+
+
+def _number(text: str) -> int | None:
+    if not _IS_NUMBER(text) or len(text) > _MAX_HOST:
+        return None
+    try:
+        if text[:2] in ("0x", "0X"):
+            return int(text[2:] or "0", 16)
+        return int(text, 8) if text[0] == "0" else int(text)
+    except ValueError:
+        return None
 
 
 def _written_host(text: str) -> str:

@@ -18,8 +18,14 @@ has nghttpd || missing="$missing nghttp2-server"
 has h2o || missing="$missing h2o"
 has haproxy || missing="$missing haproxy"
 has apache2 || missing="$missing apache2"
+has ip || missing="$missing iproute2"
+has dnsmasq || missing="$missing dnsmasq-base"
+has squid || missing="$missing squid-openssl"
+has tinyproxy || missing="$missing tinyproxy"
+has microsocks || missing="$missing microsocks"
+has danted || missing="$missing dante-server"
 if [ -z "$missing" ]; then
-    echo "nginx, nghttpd, h2o, HAProxy and Apache httpd are here already"
+    echo "nginx, nghttpd, h2o, HAProxy, Apache httpd, dnsmasq and the proxies are here already"
     exit 0
 fi
 if ! has apt-get; then
@@ -44,4 +50,5 @@ fi
 as_root apt-get update -q
 # shellcheck disable=SC2086  # the packages are separate words
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends -o DPkg::Lock::Timeout=120 $missing
-has nginx && has nghttpd && has h2o && has haproxy && has apache2
+has nginx && has nghttpd && has h2o && has haproxy && has apache2 && has dnsmasq &&
+    has squid && has tinyproxy && has microsocks && has danted

@@ -30,10 +30,12 @@ from anyio.abc import ByteStream
 Handler = Callable[[ByteStream], Awaitable[None]]
 
 
+_BLOCK = b"".join(b"%07d\n" % number for number in range(128 * 1024 // 8))
+
+
 def pattern(size: int) -> bytes:
     """Return bytes in which a piece that is missing or out of place shows."""
-    block = b"".join(b"%07d\n" % number for number in range(128 * 1024 // 8))
-    return (block * (size // len(block) + 1))[:size]
+    return (_BLOCK * (size // len(_BLOCK) + 1))[:size]
 
 
 def answer(path: str, body: bytes) -> tuple[int, bytes]:

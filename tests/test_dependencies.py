@@ -25,6 +25,13 @@ SECURITY_FLOORS = {
     "idna": "3.15",  # CVE-2026-45409, slow host names
 }
 
+# What is imported under another name than it is installed by.
+DISTRIBUTIONS = {
+    "opentelemetry": "opentelemetry-api",
+    "prometheus_client": "prometheus-client",
+    "python_socks": "python-socks",
+}
+
 # Required though netio does not import them, each with its reason.
 USED_THROUGH_OTHERS = {
     "uvloop": "anyio.run makes the loop: backend_options={'use_uvloop': True}",
@@ -51,12 +58,17 @@ def optional() -> dict[str, Requirement]:
     return {one.name: one for extra in extras for one in map(Requirement, extra)}
 
 
+def optional_modules() -> set[str]:
+    modules = {distribution: module for module, distribution in DISTRIBUTIONS.items()}
+    return {modules.get(name, name) for name in optional()}
+
+
 def imported() -> set[str]:
-    """Return the foreign packages that netio imports, those under TYPE_CHECKING and in functions too."""
+    """Return the distributions of what netio imports, under TYPE_CHECKING and in functions too."""
     paths = (PROJECT / "netio").rglob("*.py")
     rows = [row for path in paths for row in read_imports(path.relative_to(PROJECT).as_posix(), path.read_text())]
     packages = {row.module.split(".")[0] for row in rows}
-    return packages - {"netio"} - set(sys.stdlib_module_names)
+    return {DISTRIBUTIONS.get(name, name) for name in packages - {"netio"} - set(sys.stdlib_module_names)}
 
 
 def floor(requirement: Requirement) -> Version:
@@ -83,12 +95,12 @@ def test_every_import_is_a_dependency() -> None:
 
 
 def test_netio_imports_where_no_extra_is_installed() -> None:
-    blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in optional())
+    blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in optional_modules())
     run_python(f"import sys\n{blocked}import netio\n")
 
 
 def test_import_netio_loads_no_extra_and_no_command() -> None:
-    unwanted = {*optional(), "netio.cli", "netio.testing", "netio.adapters"}
+    unwanted = {*optional_modules(), "netio.cli", "netio.testing", "netio.adapters"}
     loaded = run_python(f"import sys, netio\nprint(*sorted({unwanted!r} & sys.modules.keys()))\n")
     assert loaded.split() == []
 

@@ -18,6 +18,7 @@ from netio.cli._demo import _rows
 from netio.cli._measure import Measurement
 from netio.cli._origin import Origin
 from netio.cli._report import print_report
+from tests.docs.calls import unknown_keywords
 from tests.docs.names import defined_names
 from tests.docs.origin import Service, running_service
 from tests.docs.pages import PAGES, PROJECT, Page
@@ -55,7 +56,7 @@ async def sessions(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
     class LedSession(netio.Session):
         def __init__(self, **options: Any) -> None:
-            if not options.keys() & {"connect", "send"}:
+            if not options.keys() & {"connect", "network", "send"}:
                 options.update(connect=service.connect, verify=service.trust)
             super().__init__(**options)
             made.append(self)
@@ -136,6 +137,11 @@ def test_every_block_is_of_a_known_kind_and_python_is_python(page: Page) -> None
             block.compiled()
 
 
+@every_page
+def test_every_code_span_ends_on_its_line_where_it_can_be_looked_up(page: Page) -> None:
+    assert [line for line in page.prose.splitlines() if line.count("`") % 2] == []
+
+
 # ---------------------------------------------------------------------- what the pages name
 
 
@@ -162,6 +168,27 @@ def test_every_attribute_that_is_named_exists(page: Page) -> None:
     drawn = [block.text for block in page.blocks if block.kind == "text"]
     named = [found for text in (*page.code_spans, *drawn) for found in _DOTTED.findall(text) if found[0] in names]
     assert [f"{owner}.{name}" for owner, name in named if name not in names[owner]] == []
+
+
+@every_page
+def test_every_keyword_that_is_named_exists(page: Page) -> None:
+    assert [name for span in page.code_spans for name in unknown_keywords(span)] == []
+
+
+@pytest.mark.parametrize(
+    ("span", "unknown"),
+    [
+        ("Session(proxy=...)", []),
+        ("netio.Session(proxies=None)", ["netio.Session(proxies=)"]),
+        ("session.get(url, retries=3)", ["session.get(retries=)"]),
+        ("await session.get(url, files={}, auth=None)", []),
+        ("Session(policies=[policy.Retry(tries=3)])", ["policy.Retry(tries=)"]),
+        ("aiohttp.ClientSession(anything=1)", []),
+        ("not python(", []),
+    ],
+)
+def test_an_unknown_keyword_is_noticed(span: str, unknown: list[str]) -> None:
+    assert unknown_keywords(span) == unknown
 
 
 def test_every_class_that_the_architecture_names_exists() -> None:

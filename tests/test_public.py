@@ -24,12 +24,19 @@ from netio.client import RequestOptions
 PROJECT = Path(__file__).parent.parent
 
 NAMES = [
+    "Address",
+    "AddressPolicy",
+    "AddressRefused",
+    "AiodnsResolver",
+    "Answer",
     "Attempt",
     "AttemptTimedOut",
     "Batch",
     "BodySource",
+    "BodyTooLarge",
     "BodyUnavailable",
     "BulkheadFull",
+    "CaresResolver",
     "CertificateError",
     "CircuitOpen",
     "Clock",
@@ -38,17 +45,24 @@ NAMES = [
     "ConnectionLost",
     "CredentialsError",
     "DecodeError",
+    "EventStream",
+    "EventStreamError",
     "Headers",
     "IncompleteBody",
+    "InsecureWarning",
     "InvalidRequest",
     "InvalidURL",
+    "KeepAlive",
     "Limits",
     "NetioError",
+    "Network",
     "Origin",
     "Outcome",
     "Policy",
     "PoolTimeout",
     "ProtocolError",
+    "Proxy",
+    "ProxyError",
     "QueueFull",
     "RateLimited",
     "ReadTimeout",
@@ -59,33 +73,59 @@ NAMES = [
     "RequestBodyError",
     "RequestError",
     "ResolveError",
+    "Resolver",
     "Response",
     "Send",
+    "ServerSentEvent",
+    "ServiceBinding",
     "Session",
     "SessionClosed",
     "SessionStats",
+    "StaticResolver",
     "StatusError",
     "StreamReset",
     "SystemClock",
+    "SystemResolver",
+    "TLS",
     "TLSError",
     "TimeoutError",
     "Timeouts",
     "TooManyRedirects",
     "TotalTimeout",
+    "TriedAddress",
     "URL",
     "WriteTimeout",
     "WrongEventLoop",
+    "deny_private",
     "policy",
 ]
 
-OPTIONS = ["params", "headers", "content", "data", "json", "timeout", "policies"]
+OPTIONS = [
+    "params",
+    "headers",
+    "content",
+    "data",
+    "json",
+    "timeout",
+    "policies",
+    "files",
+    "progress",
+    "trailers",
+    "max_body",
+    "on_informational",
+    "cookies",
+    "follow_redirects",
+    "auth",
+]
 SIGNATURES = {
-    netio.Session: "*, base_url=, params=, headers=, policies=, timeout=, "
-    "limits=, verify=, http2=, connect=, send=, clock=, engine=, observer=",
+    netio.Session: "*, base_url=, params=, headers=, policies=, "
+    "follow_redirects=, cookies=, auth=, decode=, json_encoder=, json_decoder=, max_body=, timeout=, "
+    "limits=, verify=, http2=, proxy=, trust_env=, network=, connect=, send=, clock=, engine=, observer=, metrics=",
     netio.Session.build_request: "self, method, url, **options",
     netio.Session.request: "self, method, url, **options",
     netio.Session.stream: "self, method, url, **options",
-    netio.Session.send: "self, request, *, stream=, policies=",
+    netio.Session.send: "self, request, *, stream=, **options",
+    netio.Session.sse: "self, url, *, method=, last_event_id=, reconnect=, idle=, max_event=, **options",
     netio.Session.get: "self, url, **options",
     netio.Session.head: "self, url, **options",
     netio.Session.options: "self, url, **options",
@@ -93,16 +133,29 @@ SIGNATURES = {
     netio.Session.put: "self, url, **options",
     netio.Session.patch: "self, url, **options",
     netio.Session.delete: "self, url, **options",
+    netio.Session.download: "self, url, path, *, progress=, durable=, attempts=, **options",
     netio.Session.batch: "self, requests, *, concurrency=",
     netio.Session.connect: "self, url, count=",
     netio.Session.stats: "self",
     netio.Session.aclose: "self",
     netio.Request: "method, url, *, headers=, body=, timeouts=, deadline=, body_deadline=, is_streamed=, "
-    "clock=, observer=, started=, redirected_by=",
+    "clock=, observer=, started=, redirected_by=, repeats=, reading=",
     netio.Response: "status_code, *, request, headers=, content=, json=, source=, reason_phrase=, http_version=",
     netio.Timeouts: "*, total=, pool=, connect=, read=, write=",
     netio.Limits: "*, connections=, connections_per_origin=, idle=, idle_seconds=, connection_age=, queued=, "
     "ping_after=, ping_timeout=, ping_when_idle=",
+    netio.Answer: "addresses, ttl=, bindings=, is_complete=",
+    netio.ServiceBinding: "*, priority, target, alpn=, no_default_alpn=, port=, ipv4_hints=, ipv6_hints=",
+    netio.CaresResolver: "*, servers=, timeout=, tries=, search=, https_records=",
+    netio.SystemResolver: "",
+    netio.StaticResolver: "hosts",
+    netio.AiodnsResolver: "resolver",
+    netio.TLS: "*, verify=, ca=, certificate=, server_hostname=, minimum_version=, ciphers=, key_log=, pins=, "
+    "sessions=",
+    netio.Network: "*, resolver=, hosts=, address_policy=, local_address=, unix_socket=, no_delay=, keep_alive=, "
+    "receive_buffer=, send_buffer=, user_timeout=, socket_options=, attempt_delay=, attempt_timeout=, max_attempts=",
+    netio.KeepAlive: "*, idle=, interval=, probes=",
+    netio.deny_private: "*, allow=",
     netio.Headers: "fields=",
     netio.URL: "text",
     netio.Origin: "scheme, host, port",
@@ -138,10 +191,24 @@ SIGNATURES = {
     netio.testing.MemoryNetwork: "capacity=",
 }
 
-COROUTINES = ["aclose", "connect", "delete", "get", "head", "options", "patch", "post", "put", "request", "send"]
+COROUTINES = [
+    "aclose",
+    "connect",
+    "delete",
+    "download",
+    "get",
+    "head",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "send",
+]
 RESPONSE = [
     "aclose",
     "aiter_bytes",
+    "aiter_json_lines",
     "aiter_lines",
     "aiter_raw",
     "aiter_text",
@@ -149,6 +216,7 @@ RESPONSE = [
     "attempts",
     "charset",
     "content",
+    "content_length",
     "decode_by",
     "elapsed",
     "elapsed_seconds",
@@ -158,13 +226,16 @@ RESPONSE = [
     "is_closed",
     "is_success",
     "json",
+    "may_be_coded",
     "on_close",
     "raise_for_status",
     "reason_phrase",
     "received",
     "request",
+    "save",
     "status_code",
     "text",
+    "timings",
     "trailers",
     "url",
 ]
@@ -189,6 +260,7 @@ def test_public_names() -> None:
         "Cookie",
         "CookieJar",
         "Cookies",
+        "Credentials",
         "Deadline",
         "Decode",
         "DigestAuth",
@@ -307,9 +379,10 @@ def test_every_public_method_of_a_session_is_pinned() -> None:
     functions = {name for name, value in methods.items() if inspect.isfunction(value)}
     assert functions == {function.__name__ for function in SIGNATURES if inspect.isfunction(function)} - {
         "compose",
+        "deny_private",
         "standard",
     }
-    assert set(methods) - functions == {"base_url", "headers", "timeouts", "is_closed"}
+    assert set(methods) - functions == {"base_url", "cookies", "headers", "timeouts", "is_closed"}
     assert sorted(name for name in functions if inspect.iscoroutinefunction(methods[name])) == COROUTINES
 
 
@@ -352,7 +425,7 @@ def test_tree_of_errors_is_drawn_as_it_is() -> None:
         for name, cls in classes.items()
     }
     assert drawn == real
-    assert len(drawn) == 33
+    assert len(drawn) == 37
 
 
 def test_tree_of_errors_has_no_diamonds() -> None:

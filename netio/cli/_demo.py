@@ -1,43 +1,56 @@
-"""`netio demo`: the same requests sent in five ways to a server of its own, and what each way costs."""
+"""`netio demo`: the same requests sent in five ways to a server of its own, what each way costs, and a tour."""
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
-
-import anyio
 
 from netio.cli._arguments import DemoOptions
 from netio.cli._exits import FAILED, OK, require
+from netio.cli._loops import run_on
 from netio.cli._measure import Measurement
 from netio.cli._origin import Origin, running_origin
-from netio.cli._report import print_report
+from netio.cli._picture import draw
+from netio.cli._report import print_report, print_tour
+from netio.cli._tour import Tour, take_tour
 from netio.client import Session
 from netio.errors import NetioError
 from netio.message import Request, Response, Send
 from netio.policy import Retry, RetryBudget
 
 _CONCURRENCY = 50
-_EXTRA_OF_LOOP = {"uvloop": "fast", "trio": "trio"}
 
 
 def demo(options: DemoOptions) -> int:
     """Run the five rows, print them, and return the exit code."""
     require("rich", "demo")
-    if options.loop in _EXTRA_OF_LOOP:
-        require(options.loop, _EXTRA_OF_LOOP[options.loop])
+    if options.plot is not None:
+        require("matplotlib", "plot")
     with running_origin() as origin:
-        measurements = anyio.run(
-            partial(_measure_all, origin, options.requests),
-            backend="trio" if options.loop == "trio" else "asyncio",
-            backend_options={} if options.loop == "trio" else {"use_uvloop": options.loop == "uvloop"},
-        )
-    print_report(measurements)
+        measurements = run_on(options.loop, partial(_measure_all, origin, options.requests))
+        print_report(measurements)
+        tour = run_on(options.loop, partial(take_tour, origin))
+    print_tour(tour)
+    _draw(tour, options.plot)
     return FAILED if any(measurement.failures for measurement in measurements) else OK
+
+
+def _draw(tour: Tour, path: str | None) -> None:
+    """Draw the latencies with hedging: into the file that was asked for, else into a temporary one, if it can be."""
+    if path is None:
+        if find_spec("matplotlib") is None:
+            return
+        # In a folder of its own: under a known name in /tmp somebody else might have put a link to a file of ours.
+        path = os.path.join(tempfile.mkdtemp(prefix="netio-demo-"), "latencies.png")
+    draw(tour.profile, path)
+    print(f"The latencies with hedging are drawn in {path}")
 
 
 @dataclass(frozen=True)

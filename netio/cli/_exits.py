@@ -19,7 +19,8 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 MEANINGS = f"""\
 exit codes:
   {OK}    all went well
-  {FAILED}    get: the status is 400 or above, and --fail given; demo: a request failed
+  {FAILED}    the status is 400 or above, and --fail given; or a request of
+       bench, compare or demo had no answer
   {USAGE}    the command line or the URL is wrong, or something is not installed
   {NOT_CONNECTED}    no connection: the name, the network or the certificate
   {TIMED_OUT}    a time limit passed
@@ -63,6 +64,8 @@ def verdict(error: BaseException) -> tuple[int, str] | None:
             return cause.code, str(cause)
         if isinstance(cause, errors.NetioError):
             return _code_of(cause), str(cause)
+        if isinstance(cause, OSError):  # all others are translated: those of outputs, and of the network
+            return USAGE, f"a file of the request cannot be read: {cause.strerror or cause}"
     return None
 
 

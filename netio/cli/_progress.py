@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-Advance = Callable[[int], None]
-"""Told the size of each piece as it comes."""
+from netio.body import Progress
 
 
 @contextmanager
-def progress_bar(total: int | None) -> Iterator[Advance]:
+def progress_bar() -> Iterator[Progress]:
     """Show bytes, speed and remaining time; nothing if stderr is not a terminal or rich is not installed."""
     if not sys.stderr.isatty() or find_spec("rich") is None:
         yield _ignore
         return
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=total)
+    columns = (bars.BarColumn(), bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task("", total=None)
 
-        def advance(size: int) -> None:
-            progress.advance(task, size)
+        def progress(size: int, total: int | None) -> None:
+            shown.update(task, completed=size, total=total)
 
-        yield advance
+        yield progress
 
 
-def _ignore(size: int) -> None:
+def _ignore(size: int, total: int | None) -> None:
     pass

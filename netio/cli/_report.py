@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from textwrap import fill
 
 from netio.cli._measure import Measurement
 from netio.cli._screen import escaped_line
+from netio.cli._tour import Tour
 
 _WIDTH = 80
 
@@ -41,6 +43,17 @@ def _cells(measurement: Measurement) -> tuple[str, ...]:
         f"{measurement.milliseconds(0.50):.1f}",
         f"{measurement.milliseconds(0.99):.1f}",
     )
+
+
+def print_tour(tour: Tour) -> None:
+    """Print the chapters, in at most 80 columns, and the statistics of the last session."""
+    for title, paragraphs in tour.chapters:
+        print(f"\n{title}")
+        for paragraph in paragraphs:
+            # Lines of a time line are indented, and short enough.
+            print(paragraph if paragraph.startswith(" ") else fill(paragraph, _WIDTH))
+    print("\nThe last session in figures: print(session.stats())")
+    print(tour.stats)
 
 
 def explanation(measurements: Sequence[Measurement]) -> list[str]:

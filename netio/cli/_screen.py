@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import IO
 
@@ -21,6 +23,7 @@ from netio.message import Response
 _DANGEROUS = [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
 _LINE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _DANGEROUS}
 _TEXT = {code: shown for code, shown in _LINE.items() if chr(code) not in "\t\n"}
+_COLOURS = {2: "1;32", 3: "1;36", 4: "1;33", 5: "1;31"}  # green, cyan, yellow, red
 _SAMPLE = 2_048  # bytes looked at to tell text from binary; curl looks at 2,000
 
 
@@ -46,24 +49,33 @@ def is_binary(beginning: bytes, charset: str) -> bool:
 class Screen:
     """Standard output, which knows whether a person or a program reads it."""
 
-    def __init__(self, stream: IO[bytes], *, is_terminal: bool, encoding: str = "utf-8") -> None:
+    def __init__(
+        self, stream: IO[bytes], *, is_terminal: bool, encoding: str = "utf-8", is_coloured: bool = False
+    ) -> None:
         self._stream = stream
         self._is_terminal = is_terminal
         self._encoding = encoding
+        self._is_coloured = is_coloured
         self._decoder: io.IncrementalNewlineDecoder | None = None
+        self._last = ""  # the character shown last
 
     @classmethod
     def of_stdout(cls) -> Screen:
         sys.stdout.flush()
-        return cls(sys.stdout.buffer, is_terminal=sys.stdout.isatty(), encoding=sys.stdout.encoding)
+        is_terminal = sys.stdout.isatty()
+        is_coloured = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        encoding = sys.stdout.encoding
+        return cls(sys.stdout.buffer, is_terminal=is_terminal, encoding=encoding, is_coloured=is_coloured)
 
     def show_head(self, response: Response) -> None:
         for line in head_lines(response):
             if self._is_terminal:
-                self._show_text(escaped_line(line) + "\n")
+                self._show_text(escaped_line(line), style=self._style(line, response))
+                self._write(b"\n")
             else:
                 self._write(line.encode("latin-1", "backslashreplace") + b"\n")
         self._write(b"\n")
+        self._last = "\n"
         self.flush()
 
     def show_piece(self, piece: bytes, charset: str) -> bool:
@@ -85,6 +97,13 @@ class Screen:
         self._show_decoded(b"", is_last=True)
         self.flush()
 
+    def end_line(self) -> None:
+        """Begin a new line for what comes next, if a person watches and the body has left one open."""
+        if self._is_terminal and self._last not in ("", "\n"):
+            self._write(b"\n")
+            self._last = "\n"
+            self.flush()
+
     def flush(self) -> None:
         try:
             self._stream.flush()
@@ -102,15 +121,35 @@ class Screen:
         self._show_text(text)
         return True
 
-    def _show_text(self, text: str) -> None:
-        self._write(escaped_text(text).encode(self._encoding, "backslashreplace"))
+    def _show_text(self, text: str, *, style: str = "") -> None:
+        shown = escaped_text(text)
+        self._last = shown[-1:] or self._last
+        if style:
+            name, colon, value = shown.partition(":")
+            shown = f"\x1b[{style}m{name}{colon}\x1b[0m{value}"
+        self._write(shown.encode(self._encoding, "backslashreplace"))
         self.flush()
+
+    def _style(self, line: str, response: Response) -> str:
+        """Return how a line of the head is drawn: the status by its class, the names of fields in bold."""
+        if not self._is_coloured:
+            return ""
+        is_status = line.startswith(response.http_version)
+        return _COLOURS.get(response.status_code // 100, "1") if is_status else "1"
 
     def _write(self, data: bytes) -> None:
         try:
             self._stream.write(data)
         except OSError as error:
             raise _not_written(error) from error
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on standard output. Raises `NotWritten`, without a word if who reads has had enough."""
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError as error:
+        raise _not_written(error) from error
 
 
 def head_lines(response: Response) -> list[str]:

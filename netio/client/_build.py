@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict
 
-from netio.body import Content, FormData, encode_body
-from netio.deadline import Timeouts
-from netio.errors import InvalidURL
+from netio.body import NO_BODY, AttendedBody, Progress, RequestBody, Trailers
+from netio.client._semantics import AuthInput
+from netio.deadline import NEVER, Timeouts
+from netio.encoding import Content, Files, FormData, JsonEncoder, encode_body
+from netio.errors import InvalidRequest, InvalidURL
 from netio.headers import Field, HeaderInput, Headers
 from netio.message import USUAL_METHODS, Policy, Request
+from netio.policy import Redirects, cookie_field
+from netio.reading import Informed, Reading
 from netio.url import URL, Params, parse_url
 
 TimeoutInput = Timeouts | float | None
@@ -25,6 +30,14 @@ class RequestOptions(TypedDict, total=False):
     json: Any
     timeout: TimeoutInput
     policies: Sequence[Policy] | None
+    files: Files | None
+    progress: Progress | None
+    trailers: Trailers | None
+    max_body: int | None
+    on_informational: Informed | None
+    cookies: Mapping[str, str] | None
+    follow_redirects: bool | Redirects | None
+    auth: AuthInput | None
 
 
 MAX_TARGETS = 1_024
@@ -42,35 +55,86 @@ def as_timeouts(timeout: TimeoutInput, default: Timeouts) -> Timeouts:
     return Timeouts(total=timeout, pool=default.pool, connect=default.connect, read=default.read, write=default.write)
 
 
+def reading_of(options: RequestOptions, default: Reading | None) -> Reading | None:
+    """Return what a request says about its response; a limit that is given for it holds for a streamed one as well."""
+    if options.keys().isdisjoint(("max_body", "on_informational")):
+        return default
+    changes: dict[str, Any] = {"on_informational": options.get("on_informational")}
+    if "max_body" in options:
+        changes["max_body"] = changes["max_stream"] = as_most(options["max_body"])
+    return replace(default or Reading(), **changes)
+
+
+def as_most(max_body: int | None) -> float:
+    """Return a limit in bytes; None is no limit."""
+    if max_body is None:
+        return NEVER
+    if isinstance(max_body, bool) or not isinstance(max_body, int) or max_body < 0:
+        raise ValueError(f"max_body is a number of bytes or None, not {max_body!r}")
+    return max_body
+
+
 class RequestBuilder:
     """What every request of a session has in common."""
 
     def __init__(
-        self, *, base_url: str | URL, params: Params | None, headers: HeaderInput | None, timeouts: Timeouts
+        self,
+        *,
+        base_url: str | URL,
+        params: Params | None,
+        headers: HeaderInput | None,
+        timeouts: Timeouts,
+        reading: Reading | None = None,
+        json_encoder: JsonEncoder | None = None,
     ) -> None:
         self.base_url = _base(base_url)
         self.headers = Headers(headers or ())
         self.timeouts = timeouts
         self._params = params
+        self._reading = reading
+        self._json_encoder = json_encoder
         self._targets: dict[str, URL] = {}
         self._merges: dict[tuple[object, ...], tuple[Field, ...]] = {}
 
     def build(self, method: str, url: str | URL, options: RequestOptions) -> Request:
         """Return a request; raise `InvalidURL` or `InvalidRequest` for what cannot become one."""
         if not options and method in USUAL_METHODS:
-            return Request.with_fields(method, self._target(url), self.headers.fields, self.timeouts)
+            return Request.with_fields(method, self._target(url), self.headers.fields, self.timeouts, self._reading)
         if unknown := options.keys() - _OPTIONS:
             known = ", ".join(sorted(_OPTIONS))
             raise TypeError(f"a request has no option {', '.join(sorted(unknown))}; it has {known}")
         timeouts = as_timeouts(options["timeout"], self.timeouts) if "timeout" in options else self.timeouts
         params = options.get("params")
+        fields = self._merged(options.get("headers"))
+        cookies = options.get("cookies")
+        body = self._body(options)
+        if options.get("files") and any(name.lower() == "content-type" for name, _ in fields):
+            raise InvalidRequest("the Content-Type of a form with files is netio's to write: it names the boundary")
+        if isinstance(body, AttendedBody) and body.trailer_names:
+            fields = (*fields, ("trailer", body.trailer_names))
         return Request(
             method.upper() if isinstance(method, str) else method,
             self._target(url) if params is None else self._url(url, params),
-            headers=Headers.received(self._merged(options.get("headers"))),
-            body=encode_body(options.get("content"), options.get("data"), options.get("json")),
+            headers=Headers.received(fields if cookies is None else _with_cookies(fields, cookies)),
+            body=body,
             timeouts=timeouts,
+            reading=reading_of(options, self._reading),
         )
+
+    def _body(self, options: RequestOptions) -> RequestBody:
+        body = encode_body(
+            options.get("content"),
+            options.get("data"),
+            options.get("json"),
+            options.get("files"),
+            json_encoder=self._json_encoder,
+        )
+        progress, trailers = options.get("progress"), options.get("trailers")
+        if progress is None and trailers is None:
+            return body
+        if trailers is not None and body is NO_BODY:
+            raise InvalidRequest("trailers follow a body, and the request has none")
+        return AttendedBody(body, progress=progress, trailers=trailers)
 
     def _target(self, url: str | URL) -> URL:
         """Return the URL that is meant, with the base and the parameters of the session."""
@@ -119,7 +183,23 @@ class RequestBuilder:
 
 def _replaced(own: tuple[Field, ...], headers: HeaderInput) -> tuple[Field, ...]:
     given = headers if isinstance(headers, Headers) else Headers(headers)
-    return (*(field for field in own if field[0] not in given), *given.fields)
+    kept = (field for field in own if field[0] not in given)
+    if "range" in given and "accept-encoding" not in given:
+        # Fetch section 4.5: a range is asked for as it is; a part of something coded could not be decoded.
+        kept = (("accept-encoding", "identity") if field[0] == "accept-encoding" else field for field in kept)
+    return (*kept, *given.fields)
+
+
+def _with_cookies(fields: tuple[Field, ...], cookies: Mapping[str, str]) -> tuple[Field, ...]:
+    """Return the fields with cookies beside those of a Cookie field."""
+    try:
+        value = cookie_field(cookies)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+    given = [value for name, value in fields if name.lower() == "cookie"]
+    kept = [field for field in fields if field[0].lower() != "cookie"]
+    values = [each for each in (*given, value) if each]
+    return (*kept, ("cookie", "; ".join(values))) if values else tuple(kept)
 
 
 def check_target(url: URL) -> None:

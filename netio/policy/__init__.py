@@ -3,11 +3,11 @@
 `compose` puts a list of them around a send, the first one outermost; `standard()` is a list for most purposes. Those of
 resilience, but for `Deadline` and `AttemptTimeout`, also stand around any async function: `await retry.call(function)`,
 `@retry`, and those that are entered and left, `async with breaker.guard("db"):`. Those of HTTP itself go outside of
-them, in this order: `Decode`, `Redirects`, `Cookies`, credentials. None is for use from several threads.
+them, in this order: `Decode`, `Redirects`, credentials, `Cookies`. None is for use from several threads.
 """
 
 from netio.policy._adaptive import AdaptiveLimit
-from netio.policy._auth import Auth, BasicAuth, UserinfoAuth
+from netio.policy._auth import Auth, BasicAuth, Credentials, UserinfoAuth
 from netio.policy._bearer import BearerAuth, Token
 from netio.policy._breaker import CircuitBreaker
 from netio.policy._budget import RetryBudget
@@ -43,6 +43,7 @@ __all__ = [
     "Cookie",
     "CookieJar",
     "Cookies",
+    "Credentials",
     "Deadline",
     "Decode",
     "DigestAuth",

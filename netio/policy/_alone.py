@@ -23,11 +23,11 @@ class AroundAnything(ABC):
     __slots__ = ()
 
     @abstractmethod
-    async def around(self, request: Request, send: Send) -> Response:
+    def around(self, request: Request, send: Send) -> Coroutine[Any, Any, Response]:
         """Do what the policy does around one request."""
 
     @abstractmethod
-    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Do what the policy does around one call of a function."""
 
     @overload

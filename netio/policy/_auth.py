@@ -14,7 +14,7 @@ from contextlib import aclosing
 from copy import copy
 from typing import Self
 
-from netio.errors import InvalidURL, RequestBodyError
+from netio.errors import InvalidRequest, InvalidURL, RequestBodyError
 from netio.message import Request, Response, Send
 from netio.policy._discard import discard
 from netio.policy._fields import has_field
@@ -32,6 +32,7 @@ class Credentials:
     """The base of what adds credentials to requests: knows for which origins they are."""
 
     origins: frozenset[Origin] | None = None
+    _is_for_first = False
 
     def __init__(self, *, origins: Origins | None = None) -> None:
         self.origins = None if origins is None else origins_of(origins)
@@ -40,6 +41,14 @@ class Credentials:
         """Return the same for other origins; what it learns (a nonce, a token) it shares."""
         bound = copy(self)
         bound.origins = origins_of(origins)
+        bound._is_for_first = False
+        return bound
+
+    def bound_to_first(self) -> Self:
+        """Return the same for whatever origin a request is made to; not for those that redirects lead to."""
+        bound = copy(self)
+        bound.origins = None
+        bound._is_for_first = True
         return bound
 
     def is_for(self, request: Request) -> bool:
@@ -47,6 +56,8 @@ class Credentials:
 
         Raises `ValueError` if nobody has said what origins they are for.
         """
+        if self._is_for_first:
+            return not is_led_away(request) and not has_field(request.fields, "authorization")
         origins = self.origins
         if origins is None:
             raise ValueError(f"{type(self).__name__} is for no origin: give it origins= (a URL, or several)")
@@ -55,7 +66,8 @@ class Credentials:
         return origins.issuperset(request.redirected_by)
 
     def __repr__(self) -> str:
-        places = "no origin" if self.origins is None else ", ".join(sorted(map(str, self.origins)))
+        nobody = "the first origin" if self._is_for_first else "no origin"
+        places = nobody if self.origins is None else ", ".join(sorted(map(str, self.origins)))
         return f"<{type(self).__name__} for {places}>"
 
 
@@ -81,10 +93,14 @@ class UserinfoAuth:
 
     async def __call__(self, request: Request, send: Send) -> Response:
         url = request.url
-        if url.username is None and url.password is None:
+        if not url.has_userinfo:
             return await send(request)
         if not is_led_away(request) and not has_field(request.fields, "authorization"):
-            request = request.with_field("authorization", basic(url.username or "", url.password or ""))
+            try:
+                field = basic(url.username or "", url.password or "")
+            except ValueError as error:
+                raise InvalidRequest(f"the user name and password of the URL: {error}", request=request) from None
+            request = request.with_field("authorization", field)
         return await send(request)
 
 
@@ -123,34 +139,37 @@ class Auth(Credentials):
     async def __call__(self, request: Request, send: Send) -> Response:
         if not self.is_for(request):
             return await send(request)
-        async with aclosing(self.async_auth_flow(request.replace())) as flow:
-            # What was yielded may be changed and yielded again: what is sent is a copy of it.
-            response = await send((await anext(flow, request)).replace())
-            for _ in range(MAX_STEPS - 1):
-                following = await self._next(flow, response)
-                if following is None:
-                    break
-                await discard(response)
-                response = await send(following)
+        response: Response | None = None
+        try:
+            async with aclosing(self.async_auth_flow(request.replace())) as flow:
+                # What was yielded may be changed and yielded again: what is sent is a copy of it.
+                response = await send((await anext(flow, request)).replace())
+                for _ in range(MAX_STEPS - 1):
+                    following = await self._next(flow, response)
+                    if following is None:
+                        break
+                    await discard(response)
+                    response = await send(following)
+        except BaseException:  # also out of the generator, at its end
+            if response is not None:
+                await response.aclose()
+            raise
         return response
 
     async def _next(self, flow: AsyncGenerator[Request, Response], response: Response) -> Request | None:
+        if self.requires_response_body:
+            await response.aread()
         try:
-            if self.requires_response_body:
-                await response.aread()
             following = await flow.asend(response)
-            if not following.body.is_replayable:
-                raise RequestBodyError(
-                    "the body is an iterator that has been read already, and the server wants credentials first; "
-                    "pass a function that returns a new one",
-                    request=following,
-                    sent=True,
-                )
         except StopAsyncIteration:
             return None
-        except BaseException:
-            await response.aclose()
-            raise
+        if not following.body.is_replayable:
+            raise RequestBodyError(
+                "the body is an iterator that has been read already, and the server wants credentials first; "
+                "pass a function that returns a new one",
+                request=following,
+                sent=True,
+            )
         return following.replace()
 
 

@@ -1,7 +1,8 @@
 """CircuitBreaker: stop sending to a peer that fails, and ask it now and then whether it works again.
 
-The rules are in `_circuit`; here is what awaits. With a circuit that is closed and neither timed nor judged by a
-function of the user's, a call that goes well costs one lookup and one addition.
+The rules are in `_circuit`; here is what awaits. With a circuit that is closed and not judged by a function of the
+user's, a call that goes well costs one lookup and one addition; with a window by time one look at the clock besides,
+with a limit for slow calls two.
 """
 
 from __future__ import annotations
@@ -107,23 +108,32 @@ class CircuitBreaker(AroundAnything):
 
     async def around(self, request: Request, send: Send) -> Response:
         circuit = self._circuits[request.url.origin if self._key is None else self._key(request)]
-        if not circuit.is_counting:
+        if circuit.is_counting:
+            started = 0.0  # nobody will ask
+        elif circuit.state is State.CLOSED:
+            started = request.clock.now()
+        else:
             return await self._watched(circuit, request, send)
         permit = circuit.generation
         try:
             response = await send(request)
         except Exception as error:
-            self._count(circuit, permit, request, error)
+            self._count(circuit, permit, request, error, started)
             raise
         if response.status_code < self._first_suspect and permit == circuit.generation:
-            circuit.successes += 1
-            return response
-        return await self._counted(circuit, permit, request, response)
+            if circuit.counts_until == NEVER and circuit.is_counting:
+                circuit.successes += 1
+                return response
+            now = request.clock.now()
+            if now < circuit.counts_until and (circuit.is_counting or now - started < circuit.slow_seconds):
+                circuit.successes += 1
+                return response
+        return await self._counted(circuit, permit, request, response, started)
 
     async def _watched(self, circuit: Circuit, request: Request, send: Send) -> Response:
-        """Do the same with a circuit that is timed, or not closed."""
+        """Do the same with a circuit that is not closed."""
         started = request.clock.now()
-        permit = circuit.generation if circuit.state is State.CLOSED else self._enter(circuit, started, request)
+        permit = self._enter(circuit, started, request)
         try:
             response = await send(request)
         except Exception as error:
@@ -132,12 +142,6 @@ class CircuitBreaker(AroundAnything):
         except BaseException:
             circuit.give_back(permit)
             raise
-        if response.status_code < self._first_suspect and circuit.state is State.CLOSED:
-            now = request.clock.now()
-            circuit.conclude(permit, now, is_failure=False, seconds=now - started)
-            if circuit.state is not State.CLOSED:
-                self._tell(circuit, State.CLOSED, request)  # it was slow
-            return response
         return await self._counted(circuit, permit, request, response, started)
 
     def _enter(self, circuit: Circuit, now: float, request: Request) -> int:
@@ -152,7 +156,7 @@ class CircuitBreaker(AroundAnything):
         return permit
 
     async def _counted(
-        self, circuit: Circuit, permit: int, request: Request, response: Response, started: float | None = None
+        self, circuit: Circuit, permit: int, request: Request, response: Response, started: float
     ) -> Response:
         try:
             self._count(circuit, permit, request, response, started)
@@ -161,11 +165,9 @@ class CircuitBreaker(AroundAnything):
             raise
         return response
 
-    def _count(
-        self, circuit: Circuit, permit: int, request: Request, outcome: Outcome, started: float | None = None
-    ) -> None:
+    def _count(self, circuit: Circuit, permit: int, request: Request, outcome: Outcome, started: float) -> None:
         before, now = circuit.state, request.clock.now()
-        _conclude(circuit, permit, self._failed, outcome, now, 0.0 if started is None else now - started)
+        _conclude(circuit, permit, self._failed, outcome, now, now - started)
         self._tell(circuit, before, request)
 
     def _tell(self, circuit: Circuit, before: State, request: Request) -> None:
@@ -236,7 +238,8 @@ class Guard:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         circuit = self._circuit
-        if error is None and self._failed is call_failed and circuit.is_counting and self._permit == circuit.generation:
+        is_only_counted = circuit.is_counting and circuit.counts_until == NEVER and self._failed is call_failed
+        if error is None and is_only_counted and self._permit == circuit.generation:
             circuit.successes += 1
         elif error is None or isinstance(error, Exception):
             now = self._clock.now()

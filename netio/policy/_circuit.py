@@ -82,9 +82,9 @@ class CircuitStats:
 class Circuit:
     """The state of one key.
 
-    `is_counting` says that it is closed, and that calls that go well need only be counted: the shell adds one to
-    `successes` for each, if the generation is still that of its permit, and they come into the window with the next
-    call that is looked at.
+    While it is closed, calls that go well need only be counted: the shell adds one to `successes` for each that ends
+    before `counts_until` and took less than `slow_seconds`, if the generation is still that of its permit. They come
+    into the window with the next call that is looked at. `is_counting` says that nobody asks how long they took.
     """
 
     __slots__ = (
@@ -96,14 +96,17 @@ class Circuit:
         "_until",
         "_verdicts",
         "_window",
+        "counts_until",
         "generation",
         "is_counting",
+        "slow_seconds",
         "state",
         "successes",
     )
 
     def __init__(self, options: CircuitOptions) -> None:
         self._options = options
+        self.slow_seconds = options.slow_seconds
         self.state = State.CLOSED
         self.generation = 0
         self._openings = 0
@@ -133,7 +136,8 @@ class Circuit:
         seconds = options.window_seconds
         self._window: Window = CountWindow(options.window_calls) if seconds is None else TimeWindow(seconds)
         self.successes = 0
-        self.is_counting = seconds is None and options.slow_seconds == NEVER
+        self.counts_until = self._window.lasts_until
+        self.is_counting = options.slow_seconds == NEVER
         self._permits = self._verdicts = self._failures = self._slow = 0
 
     def _enter_open(self, now: float) -> None:
@@ -170,8 +174,9 @@ class Circuit:
         is_slow = seconds >= self._options.slow_seconds
         if self.state is State.CLOSED:
             if self.successes:
-                self._take_successes(now)
+                self._take_successes()
             self._window.add(now, is_failure, is_slow)
+            self.counts_until = self._window.lasts_until
             if (is_failure or is_slow) and self._is_too_bad(self._window.rates(now)):
                 self.signal(Signal.TRIPPED, now)
         elif self.state is State.HALF_OPEN:
@@ -180,8 +185,8 @@ class Circuit:
             self._slow += is_slow
             self._judge_probes(now)
 
-    def _take_successes(self, now: float) -> None:
-        self._window.add_successes(now, self.successes)
+    def _take_successes(self) -> None:
+        self._window.add_successes(self.successes)
         self.successes = 0
 
     def _is_too_bad(self, rates: Rates) -> bool:
@@ -218,6 +223,6 @@ class Circuit:
     def stats(self, now: float) -> CircuitStats:
         rates = Rates(self._verdicts, self._failures, self._slow)
         if self.state is State.CLOSED:
-            self._take_successes(now)
+            self._take_successes()
             rates = self._window.rates(now)
         return CircuitStats(state=self.state, rates=rates, openings=self._openings, next_probe=self.next_probe(now))

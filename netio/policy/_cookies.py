@@ -63,6 +63,8 @@ def with_cookies(request: Request, pairs: list[tuple[str, str]]) -> Request:
 
 def cookie_field(cookies: Mapping[str, str]) -> str:
     """Return the Cookie field of a request that is to have these cookies. Raises `ValueError` for impossible ones."""
+    if not isinstance(cookies, Mapping):
+        raise TypeError(f"cookies is a mapping of names to values, not {type(cookies).__name__}")
     for name, value in cookies.items():
         if not isinstance(name, str) or not isinstance(value, str) or not _NAME(name) or not _VALUE(value):
             raise ValueError(f"the cookie {name[:80] if isinstance(name, str) else name!r} cannot be sent as it is")

@@ -54,11 +54,14 @@ class Decode:
             wish = "identity" if has_field(fields, "range") else self.accept_encoding
             request = request.with_field("accept-encoding", wish)
         response = await send(request)
-        if has_field(response.headers.fields, "content-encoding"):
-            await self._decode(request, response)
+        if response.may_be_coded:
+            await self.decode(request, response)
         return response
 
-    async def _decode(self, request: Request, response: Response) -> None:
+    async def decode(self, request: Request, response: Response) -> None:
+        """Let a response be read without its codings, if it has any and nobody has decoded it before."""
+        if not has_field(response.headers.fields, "content-encoding"):
+            return
         if request.method == "HEAD" or response.status_code in _BODILESS or response.status_code == _PARTIAL:
             return
         try:

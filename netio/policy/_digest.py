@@ -25,6 +25,9 @@ from netio.url import Origin
 
 Hash = Callable[[str], str]
 
+MAX_NONCES = 1_000
+"""Origins whose nonces are remembered; the next request to any other one begins anew."""
+
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
@@ -127,6 +130,8 @@ class DigestAuth(Auth):
             has_been_stale = has_been_stale or is_stale
             is_fresh = True
             nonce = self._nonces[origin] = Nonce(challenge, secrets.token_hex(16))
+            if len(self._nonces) > MAX_NONCES:
+                del self._nonces[next(iter(self._nonces))]
             used = nonce.nonce
             response = yield self._answered(request, nonce)
         if nonce is not None and nonce.nonce == used:  # else a later answer has named the next one already

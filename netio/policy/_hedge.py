@@ -4,18 +4,20 @@
 at 5 % and cuts most of the tail, since two slow answers in a row are rare. A budget bounds it for real, when everything
 is slow.
 
-The request flies in the caller's own task, and the hedge in a child task of the same group, so both end with the call.
-Cancelling the loser resets its stream, or closes its HTTP/1.1 connection; a response that comes too late is closed.
+The request flies in the caller's own task, and on the way of one that is answered in time there is neither a task nor a
+scope nor a timer of its own: it puts itself into the `Lookout` of its origin and takes itself out. Only for one that is
+still there when its time has come a second attempt is sent, in a background task, and the two make a `Race`. Cancelling
+the loser resets its stream, or closes its HTTP/1.1 connection; a response that comes too late is closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar
 
-import anyio
-
+from netio.body import NO_BODY
 from netio.deadline import Clock, SystemClock
 from netio.message import Request, Response, Send
 from netio.observe import Hedged, tell
@@ -23,11 +25,15 @@ from netio.policy._alone import AroundAnything, P
 from netio.policy._budget import RetryBudget
 from netio.policy._check import not_negative, positive, share, whole
 from netio.policy._latencies import Latencies
+from netio.policy._lookout import Lookout
+from netio.policy._race import Race
 from netio.policy._states import LIMIT, States
+from netio.transport import RunningTask, scoped_task
 
 T = TypeVar("T")
 
-_GOOD = 2
+_Flight = tuple[float, RunningTask, int, Context, Hashable, float, Callable[[Any], Awaitable[Any]], Request | None]
+"""A first attempt: when the second is due, its task, how often that was cancelled, context, key, begin and call."""
 
 
 class Hedge(AroundAnything):
@@ -54,135 +60,134 @@ class Hedge(AroundAnything):
         limit: int = LIMIT,
         clock: Clock | None = None,
     ) -> None:
-        self._delay = None if delay is None else positive("Hedge.delay", delay)
-        self._least = not_negative("Hedge.least_delay", least_delay)
-        make = partial(Latencies, share("Hedge.percentile", percentile))
-        self._latencies = States(make, limit=whole("Hedge.limit", limit))
+        self.least_delay = not_negative("Hedge.least_delay", least_delay)
+        self.delay = None if delay is None else max(positive("Hedge.delay", delay), self.least_delay)
+        make = partial(_Peer, self, share("Hedge.percentile", percentile))
+        self._peers = States(make, limit=whole("Hedge.limit", limit))
         self._budget = RetryBudget(ratio=0.06, floor=0.0, capacity=10.0) if budget is None else budget
         self._key = key
         self._clock = clock or SystemClock()
 
-    async def around(self, request: Request, send: Send) -> Response:
+    def around(self, request: Request, send: Send) -> Coroutine[Any, Any, Response]:
+        # Not a coroutine itself, only the way to one: that saves each request a frame.
         key = request.url.origin if self._key is None else self._key(request)
-        latencies = self._latencies[key]
-        clock = request.clock
-        started = clock.now()
-        delay = self._delay or latencies.percentile
-        if delay is None or not request.is_idempotent or not request.body.is_replayable:
-            response = await send(request)
-            latencies.add(clock.now() - started)
-            return response
-        self._budget.accounts[key].requests += 1
-        race = _Race(partial(send, request), max(delay, self._least), clock, partial(self._may_hedge, key, request))
-        try:
-            result: Response = await race.run()
-        finally:
-            # If the hedge has won, this is the least that the first attempt would have taken.
-            latencies.add(clock.now() - started)
+        if request.is_idempotent and (request.body is NO_BODY or request.body.is_replayable):
+            return self._hedged(key, request.clock, send, request)
+        return self._learning(self._peers[key], request.clock, send, request)
+
+    def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        """Call a function, and once more if it takes long; the other call is cancelled."""
+        return self._hedged(None, self._clock, lambda _: function(*args, **kwargs), None)
+
+    async def _learning(
+        self, peer: _Peer, clock: Clock, send: Callable[[Any], Awaitable[T]], request: Request | None
+    ) -> T:
+        """Send it once, and remember how long it took."""
+        now = clock.now()
+        result = await send(request)
+        peer.learn(clock.now() - now)
         return result
 
-    def _may_hedge(self, key: Hashable, request: Request, delay: float) -> bool:
-        now = request.clock.now()
-        if now >= request.deadline or not request.body.is_replayable:  # it was, before the first attempt began
-            return False
+    async def _hedged(
+        self, key: Hashable, clock: Clock, send: Callable[[Any], Awaitable[T]], request: Request | None
+    ) -> T:
+        """Send the first attempt; `_Peer.overdue` sends the second one."""
+        peer = self._peers[key]
+        if peer.delay is None:
+            return await self._learning(peer, clock, send, request)
+        now = clock.now()
+        due = now + peer.delay
+        task, first = peer.running_task(), send
+        if task is None:
+            task, first = peer.find_task(send)
+        if not now <= peer.wakes <= due:
+            peer.start(clock, due)
+        number = peer.numbers = peer.numbers + 1
+        peer.waiting[number] = due, task, task.cancelling(), copy_context(), key, now, send, request
+        outcome: Any
+        try:
+            outcome = await first(request)
+        except BaseException as error:
+            outcome = error
+        else:
+            if peer.waiting.pop(number, None) is not None:
+                peer.samples.append(clock.now() - now)
+                result: T = outcome
+                return result
+        try:
+            result = await peer.settle(number, outcome)
+        finally:
+            del outcome  # an error that is raised holds this frame
+        peer.samples.append(clock.now() - now)  # if the hedge has won, the least that the first would have taken
+        return result
+
+    def may_hedge(self, key: Hashable, request: Request | None, requests: int, delay: float) -> bool:
+        """Say whether a second attempt may be sent; `requests` were counted since this was asked for the last time."""
+        self._budget.accounts[key].requests += requests
+        now = (self._clock if request is None else request.clock).now()
+        if request is not None and (now >= request.deadline or not request.body.is_replayable):
+            return False  # it was replayable before the first attempt began
         if not self._budget.withdraw(key, now):
             return False
-        if request.observer is not None:
+        if request is not None and request.observer is not None:
             tell(request.observer, Hedged(request, delay))
         return True
 
-    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function, and once more if it takes long; the other call is cancelled."""
-        latencies, clock = self._latencies[None], self._clock
-        started = clock.now()
-        delay = self._delay or latencies.percentile
-        self._budget.accounts[None].requests += 1
-        call: Callable[[], Awaitable[Any]] = partial(function, *args, **kwargs)
+
+class _Peer(Lookout[_Flight]):
+    """What is known of one key, and who waits for it. `delay` is None until enough latencies are known."""
+
+    __slots__ = ("_counted", "_hedge", "_latencies", "_races", "delay", "running_task", "samples")
+
+    def __init__(self, hedge: Hedge, percentile: float) -> None:
+        super().__init__()
+        self._hedge = hedge
+        self._counted = 0
+        self._races: dict[int, Race] = {}
+        self._latencies = Latencies(percentile)
+        self.samples = self._latencies.samples
+        self.delay = hedge.delay
+        self.running_task: Callable[[], RunningTask | None] = _nobody
+
+    def learn(self, seconds: float) -> None:
+        self.samples.append(seconds)
+        if self.delay is None:
+            self.woke()
+
+    def woke(self) -> None:
+        if self._hedge.delay is None and (percentile := self._latencies.percentile()) is not None:
+            before, self.delay = self.delay, max(percentile, self._hedge.least_delay)
+            if before is not None and self.delay < before:
+                self.shortened()
+
+    def find_task(self, send: Callable[[Any], Awaitable[T]]) -> tuple[RunningTask, Callable[[Any], Awaitable[T]]]:
+        """Return the running task, and `send`; on trio what stands in for it, and `send` inside of that."""
+        self.running_task = self.arrive().running_task
+        task = self.running_task()
+        if task is not None:
+            return task, send
+        scoped = scoped_task()
+        return scoped, lambda request: scoped.run(partial(send, request))
+
+    def overdue(self, number: int, entry: _Flight) -> None:
+        due, task, before, context, key, now, send, request = entry
+        requests, self._counted = self.numbers - self._counted, self.numbers
+        if self._hedge.may_hedge(key, request, requests, due - now):
+            self._races[number] = Race(task, before, partial(send, request), context)
+
+    async def settle(self, number: int, outcome: Any) -> Any:
+        """Return or raise what comes of a request whose first attempt has ended like this."""
+        self.waiting.pop(number, None)
+        race = self._races.pop(number, None)
         try:
-            if delay is None:
-                only: T = await call()
-                return only
-            result: T = await _Race(call, max(delay, self._least), clock, self._may_call_again).run()
-            return result
-        finally:
-            latencies.add(clock.now() - started)
-
-    def _may_call_again(self, delay: float) -> bool:
-        return self._budget.withdraw(None, self._clock.now())
-
-
-class _Race:
-    """One attempt now and perhaps another one later.
-
-    `_running` counts the attempts under way. The race is over with the first good outcome, or when none is running.
-    """
-
-    def __init__(
-        self,
-        attempt: Callable[[], Awaitable[Any]],
-        delay: float,
-        clock: Clock,
-        may_hedge: Callable[[float], bool],
-    ) -> None:
-        self._attempt = attempt
-        self._delay = delay
-        self._clock = clock
-        self._may_hedge = may_hedge
-        self._running = 1
-        self._outcome: Any = None
-        self._rank: int | None = None
-        self._scope: anyio.CancelScope | None = None
-
-    async def run(self) -> Any:
-        try:
-            async with anyio.create_task_group() as group:
-                self._scope = group.cancel_scope
-                group.start_soon(self._hedge)
-                await self._fly()
-        except BaseException:
-            await _discard(self._outcome)
-            raise
-        outcome, self._outcome = self._outcome, None
-        if isinstance(outcome, Exception):
-            try:
+            if race is not None:
+                return await race.settle(outcome)
+            if isinstance(outcome, BaseException):
                 raise outcome
-            finally:
-                del outcome
-        return outcome
-
-    async def _hedge(self) -> None:
-        await self._clock.sleep(self._delay)
-        if self._may_hedge(self._delay):
-            self._running += 1
-            await self._fly()
-
-    async def _fly(self) -> None:
-        outcome: Any
-        try:
-            outcome = await self._attempt()
-        except Exception as error:
-            outcome = error
-        self._running -= 1
-        worse = self._settle(outcome)
-        if self._scope is not None and (self._rank == _GOOD or not self._running):
-            self._scope.cancel()
-        await _discard(worse)
-
-    def _settle(self, outcome: Any) -> Any:
-        """Keep the better outcome, of equals the first; return the other one."""
-        if self._rank is None or _rank(outcome) > self._rank:
-            outcome, self._outcome, self._rank = self._outcome, outcome, _rank(outcome)
-        return outcome
+            return outcome
+        finally:
+            del outcome  # an error that is raised holds this frame
 
 
-def _rank(outcome: object) -> int:
-    """Say how good an outcome is: even a bad answer says more than an error."""
-    if isinstance(outcome, Exception):
-        return 0
-    is_bad = isinstance(outcome, Response) and (outcome.status_code >= 500 or outcome.status_code == 429)
-    return 1 if is_bad else _GOOD
-
-
-async def _discard(outcome: object) -> None:
-    if isinstance(outcome, Response):
-        await outcome.aclose()
+def _nobody() -> None:
+    return None

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 SIZE = 128
 LEAST = 20
 """With fewer samples the 95th percentile is the slowest of them, or nothing."""
-REFRESH = 16
-"""The percentile is reckoned anew after so many samples: sorting 128 numbers takes 5 µs."""
 
 
 class Latencies:
-    """Remembers the last `SIZE` latencies; `percentile` is None until there are `LEAST` of them."""
+    """Remembers the last `SIZE` latencies: who has one appends it to `samples`."""
 
-    __slots__ = ("_next", "_samples", "_share", "percentile")
+    __slots__ = ("_share", "samples")
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._samples: list[float] = []
-        self._next = 0
-        self.percentile: float | None = None
+        self.samples: deque[float] = deque(maxlen=SIZE)
 
-    def add(self, seconds: float) -> None:
-        samples, place = self._samples, self._next
-        if len(samples) < SIZE:
-            samples.append(seconds)
-        else:
-            samples[place % SIZE] = seconds
-        self._next = place + 1
-        if place % REFRESH == 0 or self.percentile is None:
-            self._reckon()
-
-    def _reckon(self) -> None:
-        if len(self._samples) >= LEAST:
-            ordered = sorted(self._samples)
-            self.percentile = ordered[math.ceil(self._share * len(ordered)) - 1]
+    def percentile(self) -> float | None:
+        """Reckon the percentile; None if there are fewer than `LEAST` samples. Sorting 128 numbers takes 5 µs."""
+        if len(self.samples) < LEAST:
+            return None
+        ordered = sorted(self.samples)
+        return ordered[math.ceil(self._share * len(ordered)) - 1]

@@ -21,6 +21,7 @@ from netio.body import NO_BODY
 from netio.errors import RedirectError, RequestBodyError, TooManyRedirects
 from netio.headers import Field, Headers
 from netio.message import Request, Response, Send
+from netio.observe import Redirected, tell
 from netio.policy._check import whole
 from netio.policy._discard import discard
 from netio.policy._location import followed, location_of
@@ -67,6 +68,8 @@ class Redirects:
         while (following := await self._following(request, response, history)) is not None:
             await discard(response)
             history.append(response)
+            if request.observer is not None:
+                tell(request.observer, Redirected(request, response.status_code, following))
             request = following
             response = await send(request)
         response.history = tuple(history)
@@ -95,9 +98,9 @@ class Redirects:
         url = followed(request.url, location)
         if request.url.scheme == "https" and url.scheme == "http" and not self._allow_http:
             raise RedirectError(f"the redirect leads from https to {url.redacted} (Redirects.allow_http)")
-        return self._moved(request, response.status_code, url)
+        return self._moved(request, response.status_code, url, len(response.attempts))
 
-    def _moved(self, request: Request, status: int, url: URL) -> Request:
+    def _moved(self, request: Request, status: int, url: URL, repeats: int) -> Request:
         """Return the request as it goes on, to another URL."""
         method, body, fields = request.method, request.body, request.fields
         if (status in (301, 302) and method == "POST") or (status == 303 and method not in ("GET", "HEAD")):
@@ -118,6 +121,7 @@ class Redirects:
             body=body,
             headers=Headers.received(fields),
             redirected_by=led if origin in led else (*led, origin),
+            repeats=request.repeats + repeats,
         )
 
     def _is_private(self, name: str) -> bool:

@@ -17,7 +17,6 @@ from netio.deadline import NEVER, Clock, SystemClock
 from netio.errors import (
     Attempt,
     AttemptTimedOut,
-    CertificateError,
     ConnectError,
     ConnectionLost,
     ConnectTimeout,
@@ -32,6 +31,7 @@ from netio.policy._alone import AroundAnything, P
 from netio.policy._backoff import Backoff, Jitter, retry_after
 from netio.policy._budget import RetryBudget
 from netio.policy._check import not_negative, whole
+from netio.policy._verdict import is_final
 
 T = TypeVar("T")
 Outcome = Response | Exception
@@ -50,7 +50,11 @@ RETRIED_ERRORS: tuple[type[Exception], ...] = (
     AttemptTimedOut,
     ConnectionError,
 )
-"""What may be different the next time. Not among them: our own refusals, the total deadline, a broken protocol."""
+"""What may be different the next time. Not among them: our own refusals, the total deadline, a broken protocol.
+
+Whatever is named here, `AddressRefused`, `CertificateError`, names that cannot be one and what a proxy forbids are not
+sent again: they will be the same.
+"""
 
 
 class _Everything:
@@ -75,6 +79,7 @@ class Retry(AroundAnything):
     * `budget`: how much load repeats may add; None for one of its own, with the defaults of `RetryBudget`.
     * `clock`: for `call`; a request brings its own.
 
+    Redirects do not multiply the attempts: what was repeated before one is not there for what comes after it.
     If there is no time for another attempt before the deadline of the request, the last error or response is the result
     at once. It says in `attempts` what was before. A response that is not returned is closed.
     """
@@ -127,7 +132,7 @@ class Retry(AroundAnything):
                 return outcome
         repeating = _Repeating(self, request.clock, request.url.origin, request)
         try:
-            response: Response = await repeating.run(partial(send, request), outcome)
+            response: Response = await repeating.run(partial(repeating.send, send), outcome)
             return response
         finally:
             del outcome  # an error that is raised holds this frame, which must not hold it in turn
@@ -157,10 +162,12 @@ class _Repeating:
         self._key = key
         self._request = request
         self._deadline = NEVER if request is None else request.deadline
-        self._number = 1
+        # Attempts are those of the whole request, whatever redirects are on its way (HAZARDS RT-05).
+        self._number = 1 if request is None else 1 + request.repeats
         self._backed_off: float | None = None
         self._repeats: dict[Kind, int] = {"connect": 0, "read": 0, "status": 0}
         self._history: list[Attempt] = []
+        self._was_sent = False
 
     async def run(self, again: Callable[[], Awaitable[Any]], outcome: Any) -> Any:
         """Repeat until there is nothing to repeat; return the last result, or raise the last error."""
@@ -183,6 +190,13 @@ class _Repeating:
                     outcome = error
         finally:
             del outcome
+
+    async def send(self, send: Send) -> Response:
+        """Send the request again, as a copy that says how often it was sent before."""
+        assert self._request is not None
+        request = self._request.with_deadline(self._deadline)
+        request.repeats = self._number - 1
+        return await send(request)
 
     async def _decide(self, outcome: Any) -> float | None:
         try:
@@ -219,8 +233,7 @@ class _Repeating:
             return False if verdict is None else verdict
         if isinstance(outcome, Response):
             return outcome.status_code in retry.statuses
-        # A certificate will be the same the next time.
-        return isinstance(outcome, retry.errors) and not isinstance(outcome, CertificateError)
+        return isinstance(outcome, retry.errors) and not is_final(outcome)
 
     def _may_repeat(self, outcome: Outcome) -> bool:
         request = self._request
@@ -244,6 +257,7 @@ class _Repeating:
     def _note(self, outcome: Outcome, delay: float) -> None:
         text = _text(outcome)
         self._history.append(Attempt(text, delay))
+        self._was_sent |= not isinstance(outcome, RequestError) or outcome.sent
         request = self._request
         if request is not None and request.observer is not None:
             tell(request.observer, Retried(request, self._number, text, delay))
@@ -253,8 +267,10 @@ class _Repeating:
         if not self._history:
             return
         history = tuple(self._history)
+        if self._was_sent and isinstance(outcome, RequestError):
+            outcome.sent = True  # if not this time, then before
         if isinstance(outcome, RequestError) or (isinstance(outcome, Response) and self._request is not None):
-            outcome.attempts = history
+            outcome.attempts = (*history, *outcome.attempts)
         if isinstance(outcome, Exception):
             outcome.add_note(f"this was attempt {self._number} of {self._retry.attempts}")
             for number, attempt in enumerate(history, 1):

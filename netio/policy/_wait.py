@@ -24,5 +24,5 @@ async def wait_until(event: anyio.Event, deadline: float, clock: Clock) -> bool:
 
 
 async def _cancel_at(scope: anyio.CancelScope, deadline: float, clock: Clock) -> None:
-    await clock.sleep(deadline - clock.now())
+    await clock.sleep(max(deadline - clock.now(), 0.0))
     scope.cancel()

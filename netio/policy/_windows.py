@@ -1,12 +1,15 @@
 """The recent past of a circuit: how many calls there were, and how many of them failed or were slow.
 
 Two windows with one face. Rates are asked for only after a failure or a slow call, which alone can make them rise.
+Until `lasts_until` calls that went well need not be told one by one: they would all be counted at the same place.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from typing import NamedTuple, Protocol
+
+from netio.deadline import NEVER
 
 
 class Rates(NamedTuple):
@@ -20,9 +23,14 @@ class Rates(NamedTuple):
 class Window(Protocol):
     """Counts calls, and forgets old ones."""
 
+    @property
+    def lasts_until(self) -> float: ...
+
     def add(self, now: float, is_failure: bool, is_slow: bool) -> None: ...
 
-    def add_successes(self, now: float, calls: int) -> None: ...
+    def add_successes(self, calls: int) -> None:
+        """Count calls that ended before `lasts_until`."""
+        ...
 
     def rates(self, now: float) -> Rates: ...
 
@@ -38,6 +46,10 @@ class CountWindow:
         self._failures: deque[int] = deque()
         self._slow: deque[int] = deque()
 
+    @property
+    def lasts_until(self) -> float:
+        return NEVER
+
     def add(self, now: float, is_failure: bool, is_slow: bool) -> None:
         self._calls += 1
         if is_failure:
@@ -45,7 +57,7 @@ class CountWindow:
         if is_slow:
             self._slow.append(self._calls)
 
-    def add_successes(self, now: float, calls: int) -> None:
+    def add_successes(self, calls: int) -> None:
         self._calls += calls
 
     def rates(self, now: float) -> Rates:
@@ -77,15 +89,18 @@ class TimeWindow:
         self._newest = _Bucket(float("-inf"))
         self._buckets: deque[_Bucket] = deque()
 
+    @property
+    def lasts_until(self) -> float:
+        return self._newest.ends
+
     def add(self, now: float, is_failure: bool, is_slow: bool) -> None:
         bucket = self._bucket(now)
         bucket.calls += 1
         bucket.failures += is_failure
         bucket.slow += is_slow
 
-    def add_successes(self, now: float, calls: int) -> None:
-        if calls:
-            self._bucket(now).calls += calls
+    def add_successes(self, calls: int) -> None:
+        self._newest.calls += calls
 
     def rates(self, now: float) -> Rates:
         self._drop_old(now)

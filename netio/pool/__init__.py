@@ -4,5 +4,6 @@ from netio.pool._books import PoolStats, Ticket
 from netio.pool._ledger import Ledger
 from netio.pool._limits import Limits
 from netio.pool._pool import WRONG_LOOP, Http2Wish, Pool
+from netio.pool._traffic import Books, Traffic
 
-__all__ = ["WRONG_LOOP", "Http2Wish", "Ledger", "Limits", "Pool", "PoolStats", "Ticket"]
+__all__ = ["WRONG_LOOP", "Books", "Http2Wish", "Ledger", "Limits", "Pool", "PoolStats", "Ticket", "Traffic"]

@@ -34,7 +34,7 @@ class Ticket(Generic[C]):
 
 
 class Member(Generic[C]):
-    __slots__ = ("connection", "expires", "idle_since", "is_retiring", "shelf", "used")
+    __slots__ = ("connection", "expires", "idle_since", "is_retiring", "shelf", "used", "why")
 
     def __init__(self, connection: C, shelf: Shelf[C], expires: float) -> None:
         self.connection = connection
@@ -42,7 +42,13 @@ class Member(Generic[C]):
         self.expires = expires
         self.used = 0
         self.is_retiring = False
+        self.why = "retired"
         self.idle_since: float | None = None
+
+    def retire(self, why: str) -> None:
+        """Take no new requests from now on."""
+        self.is_retiring = True
+        self.why = why
 
     @property
     def places(self) -> int:

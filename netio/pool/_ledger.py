@@ -23,9 +23,8 @@ Waiters of one origin are served in the order of their arrival. Between origins 
 comes first, then the others in turn, and a connection in use changes hands (it is closed, for an origin that needs a
 slot) only if that makes the shares more equal. By strict order of arrival two busy origins at the limit would close
 each other's connections at every request. A new connection serves first and is judged then, or two origins without one
-would take turns at dialing and never send anything.
-
-Every operation costs O(1), amortised; only `expire`, at a tick of the timer, looks at all members.
+would take turns at dialing and never send anything. Every operation costs O(1), amortised; only `expire`, at a tick of
+the timer, looks at all members.
 """
 
 from __future__ import annotations
@@ -41,20 +40,16 @@ from netio.pool._books import C, Member, Memory, PoolStats, Shelf, Ticket
 from netio.pool._limits import Limits
 from netio.url import Origin
 
-REMEMBERED_ORIGINS = 10_000
-"""Of so many origins it is remembered whether they multiplex."""
+REMEMBERED_ORIGINS = 10_000  # of so many it is known whether they multiplex
 
-SURPLUS_SECONDS = 1.0
-"""Idle connections above `Limits.idle` are kept that long, or every lull of a millisecond would close some."""
-
-LULL_SECONDS = 0.1
-"""So long an idle connection counts as in use: who sends one request after the other is to find it again."""
+SURPLUS_SECONDS = 1.0  # idle connections above `Limits.idle` are kept so long, or every lull would close some
+LULL_SECONDS = 0.1  # so long an idle connection counts as in use: who sends requests one by one is to find it again
 
 
 class Ledger(Generic[C]):
     """See the module's docstring.
 
-    `dial(origin, ticket)` is to end in `dialed` or `dial_failed`; `close(connection)` closes one that nobody uses.
+    `dial(origin, ticket)` is to end in `dialed` or `dial_failed`; `close(connection, why)` closes one that nobody uses.
     `multiplexes(origin)` says what is known in advance: True, False, or None.
     """
 
@@ -63,7 +58,7 @@ class Ledger(Generic[C]):
         limits: Limits,
         *,
         dial: Callable[[Origin, Ticket[C]], None],
-        close: Callable[[C], None],
+        close: Callable[[C, str], None],
         multiplexes: Callable[[Origin], bool | None] = lambda origin: None,
         random: Callable[[], float] = random,
     ) -> None:
@@ -87,14 +82,12 @@ class Ledger(Generic[C]):
         return self._slots
 
     def stats(self) -> PoolStats:
-        return PoolStats(
-            active=len(self._members) - len(self._idle),
-            idle=len(self._idle),
-            dialing=self._dialing,
-            queued=self._waiting,
-            created=self._created,
-            dial_failures=self._dial_failures,
-        )
+        now = {"idle": len(self._idle), "dialing": self._dialing, "queued": self._waiting, "created": self._created}
+        return PoolStats(active=len(self._members) - len(self._idle), dial_failures=self._dial_failures, **now)
+
+    def living(self) -> list[tuple[C, bool]]:
+        """Return all connections, and whether each is idle."""
+        return [(connection, member in self._idle) for connection, member in list(self._members.items())]
 
     # ------------------------------------------------------------------ what requests do
 
@@ -113,14 +106,15 @@ class Ledger(Generic[C]):
             del shelf.free[member]
         return connection
 
-    def enqueue(self, ticket: Ticket[C]) -> None:
-        """Put a request at the end of its queue. Raises `QueueFull`."""
+    def enqueue(self, ticket: Ticket[C]) -> bool:
+        """Queue a request; return whether that needs one more connection than the limits allow. Raises `QueueFull`."""
         if self._waiting >= self._limits.queued:
             raise QueueFull(f"{self._waiting} requests wait for a connection already (Limits.queued)")
         shelf = self._shelf(ticket.origin)
         shelf.waiters[ticket] = None
         self._waiting += 1
         self._settle(shelf)
+        return shelf.wants_dial
 
     def leave(self, ticket: Ticket[C]) -> None:
         """The request gave up waiting, maybe after it was served: then somebody else gets what it got."""
@@ -170,12 +164,20 @@ class Ledger(Generic[C]):
             self._place(member)
             self._settle(shelf)
 
-    def drop(self, connection: C) -> None:
+    def drop(self, connection: C, why: str = "retired") -> None:
         """Close a connection and free its slot. Does nothing if that has happened before."""
         member = self._members.get(connection)
         if member is not None:
-            self._remove(member)
+            self._remove(member, why)
             self._share_slots()
+            self._settle(member.shelf)
+
+    def moved(self, connection: C) -> None:
+        """The address of a connection is not its host's any more: it takes no new requests, and is closed when idle."""
+        member = self._members.get(connection)
+        if member is not None and not member.is_retiring:
+            member.retire("moved")
+            self._place(member)
             self._settle(member.shelf)
 
     def drop_idle(self, origin: Origin) -> None:
@@ -183,7 +185,7 @@ class Ledger(Generic[C]):
         shelf = self._shelves.get(origin)
         if shelf is not None:
             for member in [member for member in shelf.free if not member.used]:
-                self.drop(member.connection)
+                self.drop(member.connection, "suspect")
 
     # ------------------------------------------------------------------ what dials do
 
@@ -237,10 +239,11 @@ class Ledger(Generic[C]):
             is_surplus = surplus > 0 and idle >= SURPLUS_SECONDS
             if idle >= limits.idle_seconds or is_surplus or (self._hungry and self._is_spare(member)):
                 surplus -= 1
-                self.drop(member.connection)
+                is_spare = idle < limits.idle_seconds and not is_surplus
+                self.drop(member.connection, "needed elsewhere" if is_spare else "idle")
         for member in list(self._members.values()):
             if now >= member.expires and not member.is_retiring:
-                member.is_retiring = True
+                member.retire("too old")
                 self._place(member)
 
     def shut(self, error: Exception) -> list[C]:
@@ -252,11 +255,8 @@ class Ledger(Generic[C]):
             while shelf.waiters:
                 self._next_waiter(shelf, error=error)
         connections = list(self._members)
-        self._shelves.clear()
-        self._members.clear()
-        self._idle.clear()
-        self._starved.clear()
-        self._hungry.clear()
+        for book in (self._shelves, self._members, self._idle, self._starved, self._hungry):
+            book.clear()
         self._running_dry = None
         self._slots = self._dialing = 0
         return connections
@@ -292,12 +292,12 @@ class Ledger(Generic[C]):
         shelf = member.shelf
         places = member.places
         if not member.used and (not places or self._is_needed_elsewhere(shelf)):
-            self.drop(member.connection)
+            self.drop(member.connection, "needed elsewhere" if places else member.why)
             return
         if places > 1 and self._starved and self._running_dry is None:
             # Others have no connection at all, and this one might never fall idle.
             self._running_dry = member
-            member.is_retiring = True
+            member.retire("needed elsewhere")
             places = 0
         self._serve(member)
         if member.used < places:
@@ -351,7 +351,7 @@ class Ledger(Generic[C]):
         return limit is None or shelf.slots < limit
 
     def _share_slots(self) -> None:
-        """Give free slots to the shelves that want them, one each in turn."""
+        """Give free slots to the shelves that want them, in turn."""
         while self._slots < self._limits.connections and (waiting := self._starved or self._hungry):
             shelf, _ = waiting.popitem(last=False)
             if shelf.wants_dial and self._is_below_own_limit(shelf):
@@ -383,12 +383,12 @@ class Ledger(Generic[C]):
         member = next(iter(self._idle))
         if shelf.slots and member.shelf.slots <= shelf.slots + 1 and not self._is_spare(member):
             return False
-        self._remove(member)
+        self._remove(member, "needed elsewhere")
         if not member.shelf.slots and not member.shelf.waiters:
             self._shelves.pop(member.shelf.origin, None)
         return True
 
-    def _remove(self, member: Member[C]) -> None:
+    def _remove(self, member: Member[C], why: str) -> None:
         del self._members[member.connection]
         if self._running_dry is member:
             self._running_dry = None
@@ -397,4 +397,4 @@ class Ledger(Generic[C]):
         member.shelf.provisional.discard(member)
         member.shelf.slots -= 1
         self._slots -= 1
-        self._close(member.connection)
+        self._close(member.connection, why)

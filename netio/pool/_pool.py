@@ -6,7 +6,6 @@ others wait for, and a dial that nobody waits for any more becomes an idle conne
 
 from __future__ import annotations
 
-import ssl
 from typing import Literal
 
 import anyio
@@ -20,18 +19,21 @@ from netio.errors import (
     RequestError,
     SessionClosed,
     StreamReset,
-    TimeoutError,
     WrongEventLoop,
 )
 from netio.message import Request, Response
+from netio.observe import Observer
 from netio.pool._books import Memory, PoolStats, Ticket
 from netio.pool._ledger import REMEMBERED_ORIGINS, Ledger
 from netio.pool._limits import Limits
 from netio.pool._resend import MISDIRECTED, Resends, error_code
 from netio.pool._timer import LOOP_TURNS, Timer
-from netio.pool._waits import Dialing, QueueWait, queue_timeout, with_queue
-from netio.protocol import LOOK_AFTER, Connection, Environment, Http1Connection, Http2Connection, PingTimes
-from netio.transport import Connect, Dial, Dialer, Link, Runtime, current_runtime
+from netio.pool._traffic import Bookkeeper, Books, connection_info
+from netio.pool._waits import Dialing, QueueWait, first_of, for_request, queue_timeout
+from netio.pool._whereabouts import Whereabouts
+from netio.protocol import LOOK_AFTER, Attempt, Connection, Environment, Http1Connection, Http2Connection, PingTimes
+from netio.timings import ConnectionInfo
+from netio.transport import Connect, Dial, Dialer, Link, Network, Proxies, Runtime, Verify, current_runtime
 from netio.url import Origin
 from netio.wire import ENGINES, EngineName, ErrorCode
 
@@ -59,9 +61,12 @@ class Pool:
         limits: Limits,
         clock: Clock,
         http2: Http2Wish = True,
-        verify: bool | str | ssl.SSLContext = True,
+        verify: Verify = True,
         connect: Connect | None = None,
+        network: Network | None = None,
+        proxies: Proxies | None = None,
         engine: EngineName = "fast",
+        observer: Observer | None = None,
     ) -> None:
         self._engines = ENGINES[engine]()
         self.runtime: Runtime = current_runtime()
@@ -71,22 +76,38 @@ class Pool:
         self.is_closed = False
         self._dials: set[Dialing] = set()
         self._only_http1 = Memory(REMEMBERED_ORIGINS)
-        self._dialer = Dialer(self.runtime, verify=verify, alpn=_ALPN[http2], connect=connect)
+        self._dialer = Dialer(
+            self.runtime,
+            verify=verify,
+            alpn=_ALPN[http2],
+            connect=connect,
+            network=network,
+            proxies=proxies,
+            clock=clock,
+            on_change=lambda host, addresses: self._whereabouts.moved(host, addresses),
+        )
         self._ledger: Ledger[Connection] = Ledger(
             limits,
             dial=self._start_dial,
             close=self._close,
             multiplexes=self._multiplexes,
         )
+        self._whereabouts = Whereabouts(self._dialer.names, self._ledger.moved)
+        self._observer = observer
+        self._books = Bookkeeper(clock, limits.connections, observer)
         # What connections tell their owner is what the ledger wants to know.
         self.exchange_over = self._ledger.give
         self.capacity_changed = self._ledger.changed
-        self._timer = Timer(self.runtime, clock, expire=self._ledger.expire, is_idle=lambda: not len(self._ledger))
+        self._timer = Timer(self.runtime, clock, expire=self._expire, is_idle=lambda: not len(self._ledger))
         ping = PingTimes(after=limits.ping_after, timeout=limits.ping_timeout, when_idle=limits.ping_when_idle)
         self._environment = Environment(self.runtime, clock, self._timer.watchdog, ping)
 
     def stats(self) -> PoolStats:
         return self._ledger.stats()
+
+    def books(self) -> Books:
+        """Return what was counted since the pool was made."""
+        return self._books.books(self._ledger.living())
 
     # ------------------------------------------------------------------ requests
 
@@ -95,6 +116,7 @@ class Pool:
         if not self._is_current():
             raise WrongEventLoop(WRONG_LOOP)
         is_new = False
+        attempt = None if request.observer is None else Attempt(request)
         connection = self._ledger.take(request.url.origin)
         if (
             connection is None
@@ -102,9 +124,9 @@ class Pool:
             or not request.is_idempotent
             or request.started - connection.used_at > LOOK_AFTER
         ):
-            connection, is_new = await self._acquire(request, connection)
+            connection, is_new, attempt = await self._acquire(request, connection, attempt)
         try:
-            response = await connection.send(request)
+            response = await connection.send(request, attempt)
         except (ConnectionLost, StreamReset) as error:
             return await self._send_again(request, connection, error, is_new=is_new)
         if response.status_code == MISDIRECTED and not is_new and request.body.is_replayable:
@@ -124,11 +146,14 @@ class Pool:
                 raise error
             if error.sent:
                 self._ledger.drop_idle(origin)
+            resends.note(request, error, delay)
             if delay:
                 await self._clock.sleep(delay)
             try:
-                connection, is_new = await self._acquire(request, self._ledger.take(origin))
-                return await connection.send(request)
+                connection, is_new, attempt = await self._acquire(request, self._ledger.take(origin))
+                response = await connection.send(request, attempt)
+                response.attempts = tuple(resends.attempts)
+                return response
             except (ConnectionLost, StreamReset) as another:
                 error = another
             except RequestError as another:
@@ -140,8 +165,12 @@ class Pool:
         await response.aclose()
         connection.retire()
         self._ledger.drop_idle(request.url.origin)
-        connection, _ = await self._acquire(request, self._ledger.take(request.url.origin))
-        return await connection.send(request)
+        resends = Resends()
+        resends.note(request, None, 0.0)
+        connection, _, attempt = await self._acquire(request, self._ledger.take(request.url.origin))
+        response = await connection.send(request, attempt)
+        response.attempts = tuple(resends.attempts)
+        return response
 
     def _fall_back(self, connection: Connection) -> bool:
         """Speak HTTP/1.1 to this origin from now on; return whether that is possible."""
@@ -154,16 +183,27 @@ class Pool:
             self._ledger.multiplexes_not(origin)
         return True
 
-    async def _acquire(self, request: Request, connection: Connection | None) -> tuple[Connection, bool]:
-        """Return a connection that is fit for the request, and whether it has only just been opened.
+    async def _acquire(
+        self, request: Request, connection: Connection | None, attempt: Attempt | None = None
+    ) -> tuple[Connection, bool, Attempt]:
+        """Return a connection that is fit for the request, whether it has only just been opened, and the attempt.
 
         `connection` is what was found so far. A place is taken on it, and it is `connection.send` that gives it back.
         """
+        attempt = attempt or Attempt(request)
+        try:
+            connection, is_new = await self._fit(request, connection, attempt)
+        except BaseException as error:
+            attempt.failed(error)
+            raise
+        return connection, is_new, attempt
+
+    async def _fit(self, request: Request, connection: Connection | None, attempt: Attempt) -> tuple[Connection, bool]:
         origin = request.url.origin
         while not self.is_closed:
             is_new = False
             if connection is None:
-                connection = await self._queue(request, origin)
+                connection = await self._queue(request, origin, attempt)
                 is_new = not connection.uses
             if connection.has_unsent:
                 await self._let_flush(connection)
@@ -200,7 +240,7 @@ class Pool:
                 for _ in range(count - len(held)):
                     group.start_soon(hold_another)
         except BaseExceptionGroup as group_error:
-            error = _first(group_error)
+            error = first_of(group_error)
             raise error from error.__cause__
         finally:
             for connection in held:
@@ -221,14 +261,18 @@ class Pool:
             self._ledger.give(connection)
             raise
 
-    async def _queue(self, request: Request, origin: Origin) -> Connection:
+    async def _queue(self, request: Request, origin: Origin, attempt: Attempt | None = None) -> Connection:
         waiter = self.runtime.waiter()
         ticket: Ticket[Connection] = Ticket(origin, waiter.wake, request.timeouts.connect)
-        wait = QueueWait(self._ledger, ticket, waiter, request, self._clock.now())
+        began = self._clock.now()
+        wait = QueueWait(self._ledger, ticket, waiter, request, began)
         try:
-            self._ledger.enqueue(ticket)
+            is_exhausted = self._ledger.enqueue(ticket)
         except QueueFull as error:
             raise error.during(request, "queue", sent=False) from None
+        self._books.queued(is_exhausted=is_exhausted)
+        if attempt is not None:
+            attempt.queued(began, is_exhausted=is_exhausted)
         self._timer.start()
         self._timer.watchdog.add(wait)
         try:
@@ -238,13 +282,14 @@ class Pool:
             raise
         finally:
             self._timer.watchdog.discard(wait)
+            self._books.waited(self._clock.now() - began)
         if ticket.connection is not None:
             return ticket.connection
         dial = self._dial_for(ticket)
         self._ledger.leave(ticket)
         now = self._clock.now()
         if ticket.error is not None:
-            raise _for_request(ticket.error, request, now)
+            raise for_request(ticket.error, request, now)
         raise queue_timeout(request, wait, dial, now)
 
     def _dial_for(self, ticket: Ticket[Connection]) -> Dial | None:
@@ -265,8 +310,8 @@ class Pool:
 
     def _start_dial(self, origin: Origin, ticket: Ticket[Connection]) -> None:
         alpn = ("http/1.1",) if self._only_http1.get(origin) else None
-        now = self._clock.now()
-        dialing = Dialing(Dial(origin, self._clock, alpn), ticket.connect_seconds, now)
+        dialing = Dialing(Dial(origin, self._clock, alpn, self._observer, seconds=ticket.connect_seconds))
+        self._books.dialing(dialing.dial)
         dialing.task = self.runtime.spawn(self._dial, dialing)
         self._dials.add(dialing)
         self._timer.watchdog.add(dialing)
@@ -297,23 +342,48 @@ class Pool:
             self._open(dial, link)
         else:
             assert error is not None
-            self._ledger.dial_failed(dial.origin, error)
+            self._dial_failed(dial, error)
+
+    def _dial_failed(self, dial: Dial, error: Exception) -> None:
+        self._books.dial_failed(dial, error)
+        self._ledger.dial_failed(dial.origin, error)
 
     def _open(self, dial: Dial, link: Link) -> None:
         origin = dial.origin
         speaks_http2 = link.alpn == "h2" or (self._http2 == "prior-knowledge" and not origin.is_tls)
         if self._http2 == "prior-knowledge" and not speaks_http2:
             link.abort()
-            self._ledger.dial_failed(origin, ConnectError(f"{origin} does not speak HTTP/2", phase="tls"))
+            self._dial_failed(dial, ConnectError(f"{origin} does not speak HTTP/2", phase="tls"))
             return
-        connection: Connection
-        if speaks_http2:
-            connection = Http2Connection(origin, link, self._engines.http2(), self._environment, self, dial.took)
-        else:
-            connection = Http1Connection(origin, link, self._engines.http1(), self._environment, self, dial.took)
-        self._ledger.dialed(origin, connection, multiplexes=speaks_http2, now=self._clock.now())
+        now = self._clock.now()
+        info = connection_info(dial, "HTTP/2" if speaks_http2 else "HTTP/1.1", now)
+        try:
+            connection = self._connection(dial, link, info, speaks_http2=speaks_http2)
+        except OSError as error:  # the loop cannot watch one more socket (HAZARDS POOL-08)
+            link.abort()
+            why = ConnectError(f"cannot connect to {origin}: {(error.strerror or str(error)).lower()}", phase="connect")
+            why.__cause__ = error
+            self._dial_failed(dial, why)
+            return
+        self._books.opened(dial, info)
+        self._whereabouts.opened(connection, dial.address)
+        self._ledger.dialed(origin, connection, multiplexes=speaks_http2, now=now)
+        self._whereabouts.check(connection)
 
-    def _close(self, connection: Connection) -> None:
+    def _connection(self, dial: Dial, link: Link, info: ConnectionInfo, *, speaks_http2: bool) -> Connection:
+        if speaks_http2:
+            return Http2Connection(dial.origin, link, self._engines.http2(), self._environment, self, info)
+        engine, environment = self._engines.http1(), self._environment
+        return Http1Connection(dial.origin, link, engine, environment, self, info, forward=dial.forward)
+
+    def _expire(self, now: float) -> None:
+        self._ledger.expire(now)
+        if self._observer is not None:
+            self._books.tell_idle(self._ledger.living())
+
+    def _close(self, connection: Connection, why: str) -> None:
+        self._books.closed(connection, why)
+        self._whereabouts.closed(connection)
         if not connection.is_closed:
             self.runtime.spawn(connection.aclose)
 
@@ -323,30 +393,14 @@ class Pool:
         """Fail what waits and what is under way, close all connections, and end all background tasks."""
         self.is_closed = True
         for connection in self._ledger.shut(SessionClosed("the session was closed")):
+            self._books.closed(connection, "session closed")
             connection.shut_down()
         for dialing in self._dials:
             dialing.task.cancel()
         self._timer.stop()
         try:
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self._dialer.aclose()
                 await self.runtime.finish()
         finally:
             await self.runtime.aclose()
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error of several; if it is about a request, so are the others."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _for_request(error: Exception, request: Request, now: float) -> Exception:
-    """Give a dial's error to one of those that waited for it; what a user's hook raised is handed on as it is."""
-    if not isinstance(error, RequestError):
-        return error
-    mine = error.during(request, error.phase, sent=False)
-    if isinstance(mine, TimeoutError):
-        mine.took = with_queue(request, mine.took, now)
-    return mine

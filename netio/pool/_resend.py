@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import random
 
-from netio.errors import ConnectionLost, StreamReset
+from netio.errors import Attempt, ConnectionLost, StreamReset
 from netio.message import Request
+from netio.observe import Resent, tell
 from netio.wire import ErrorCode
 
 MAX_REFUSED = 3
@@ -29,7 +30,7 @@ MISDIRECTED = 421
 class Resends:
     """What has become of the attempts of one request so far."""
 
-    __slots__ = ("_has_died", "_random", "_refused", "_unreached", "was_sent")
+    __slots__ = ("_has_died", "_random", "_refused", "_unreached", "attempts", "was_sent")
 
     def __init__(self, random: Callable[[], float] = random) -> None:
         self._random = random
@@ -38,6 +39,14 @@ class Resends:
         self._has_died = False
         self.was_sent = False
         """Whether the server may have processed one of them."""
+        self.attempts: list[Attempt] = []
+
+    def note(self, request: Request, error: ConnectionLost | StreamReset | None, delay: float) -> None:
+        """The request is sent again; without an error, since the answer was 421."""
+        outcome = str(MISDIRECTED) if error is None else f"{type(error).__name__}: {Exception.__str__(error)}"
+        self.attempts.append(Attempt(outcome, delay))
+        if request.observer is not None:
+            tell(request.observer, Resent(request, error, delay))
 
     def delay(self, request: Request, error: ConnectionLost | StreamReset, *, is_new: bool) -> float | None:
         """Return how many seconds to wait before it is sent again, None if it is not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netio.deadline import deadline_after
-from netio.errors import ConnectError, ConnectTimeout, Phase, PoolTimeout, TimeoutError, TotalTimeout
+from netio.errors import ConnectError, ConnectTimeout, Phase, PoolTimeout, RequestError, TimeoutError, TotalTimeout
 from netio.message import Request
 from netio.pool._books import Ticket
 from netio.pool._ledger import Ledger
@@ -48,12 +48,12 @@ class QueueWait:
 class Dialing:
     """A dial in the background, under its time limit."""
 
-    __slots__ = ("deadline", "dial", "is_expired", "seconds", "task")
+    __slots__ = ("_began", "deadline", "dial", "is_expired", "task")
 
-    def __init__(self, dial: Dial, seconds: float | None, now: float) -> None:
+    def __init__(self, dial: Dial) -> None:
         self.dial = dial
-        self.seconds = seconds
-        self.deadline = deadline_after(now, seconds)
+        self.deadline = dial.deadline
+        self._began = dial.clock.now()
         self.is_expired = False
         self.task: Background
 
@@ -70,8 +70,11 @@ class Dialing:
             error = ConnectError(f"connecting to {dial.origin} was cancelled", phase=dial.phase)
             error.__cause__ = cause
             return error
-        timeout = ConnectTimeout(f"connecting to {dial.origin} took longer than {self.seconds:g} s", phase=dial.phase)
+        seconds = f"{self.deadline - self._began:g} s"
+        message = f"connecting to {dial.origin} took longer than {seconds}{dial.story()}"
+        timeout = ConnectTimeout(message, phase=dial.phase)
         timeout.took = dict(dial.took)
+        timeout.tried = dial.tried
         return timeout
 
 
@@ -82,6 +85,9 @@ def queue_timeout(request: Request, wait: QueueWait, dial: Dial | None, now: flo
     if dial is not None:
         dial.end()
         took.update(dial.took)
+        error.args = (f"{error.args[0]}{dial.story()}",)
+        if isinstance(error, ConnectTimeout):
+            error.tried = dial.tried
     error.took = with_queue(request, took, now)
     return error
 
@@ -106,3 +112,21 @@ def _in_words(request: Request, wait: QueueWait, phase: Phase) -> TimeoutError:
         phase="queue",
         sent=False,
     )
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of several; if it is about a request, so are the others."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def for_request(error: Exception, request: Request, now: float) -> Exception:
+    """Give a dial's error to one of those that waited for it; what a user's hook raised is handed on as it is."""
+    if not isinstance(error, RequestError):
+        return error
+    mine = error.during(request, error.phase, sent=False)
+    if isinstance(mine, TimeoutError):
+        mine.took = with_queue(request, mine.took, now)
+    return mine

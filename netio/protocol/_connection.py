@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from netio.deadline import Clock, Watchdog
-from netio.errors import Phase, RequestError
+from netio.errors import ProtocolError, RequestError, SessionClosed
+from netio.headers import Field
 from netio.message import Request, Response
+from netio.protocol._attempt import Attempt
 from netio.protocol._exchange import END, HEAD, Exchange
 from netio.protocol._head import Heads
+from netio.protocol._listening import Hints, Listener
 from netio.protocol._pulse import PingTimes
-from netio.transport import Link, Runtime, wake
+from netio.reading import Informed
+from netio.timings import ConnectionInfo
+from netio.transport import Forward, Link, Runtime
 from netio.url import Origin
 from netio.wire import Message
 
@@ -35,6 +39,14 @@ class Environment:
     watchdog: Watchdog
     ping: PingTimes = field(default_factory=PingTimes)
     heads: Heads = field(default_factory=Heads)
+    forwarded_heads: dict[Forward, Heads] = field(default_factory=dict)
+    """Of requests that go to a proxy; there are as many as there are proxies."""
+
+    def heads_for(self, forward: Forward | None) -> Heads:
+        """Return where the heads of a connection are remembered, which leads to a proxy if `forward` is given."""
+        if forward is None:
+            return self.heads
+        return self.forwarded_heads.setdefault(forward, Heads(forward))
 
 
 class Owner(Protocol):
@@ -54,19 +66,21 @@ class Connection(ABC):
 
     __slots__ = (
         "bytes_received",
+        "bytes_sent",
         "capacity",
-        "dial_took",
         "environment",
-        "expecting",
+        "info",
         "is_closed",
         "is_provisional",
         "link",
+        "listeners",
         "needs_look",
         "opened_at",
         "origin",
         "owner",
         "used_at",
         "uses",
+        "why_closed",
     )
 
     piece = 1_048_576
@@ -78,7 +92,7 @@ class Connection(ABC):
         link: Link,
         environment: Environment,
         owner: Owner,
-        dial_took: Mapping[Phase, float] | None = None,
+        info: ConnectionInfo,
     ) -> None:
         self.origin = origin
         self.link = link
@@ -86,6 +100,9 @@ class Connection(ABC):
         self.owner = owner
         self.uses = 0
         self.bytes_received = 0
+        self.bytes_sent = 0
+        self.why_closed = ""
+        """One of the words in `netio.observe.ConnectionClosed`, as soon as it is closed or takes no new exchanges."""
         self.is_closed = False
         self.capacity = 1
         """How many exchanges it may carry at once, running ones included; 0 once it takes no new ones."""
@@ -93,11 +110,10 @@ class Connection(ABC):
         """Whether the capacity is a guess, about which the peer has not spoken yet."""
         self.needs_look = not link.is_pushed
         """Whether `is_stale` has to be asked before each use, since the link does not tell what happens to it."""
-        self.expecting: tuple[Message, ...] = ()
-        """Messages of which an upload waits for anything to come (Expect: 100-continue)."""
-        self.opened_at = self.used_at = environment.clock.now()
-        self.dial_took: Mapping[Phase, float] = dial_took or {}
-        """Seconds that each phase of opening it has taken."""
+        self.listeners: tuple[Listener, ...] = ()
+        """Who is to be told after each read (_listening.py)."""
+        self.info = info
+        self.opened_at = self.used_at = info.opened_at
 
     @abstractmethod
     def retire(self) -> None:
@@ -107,9 +123,9 @@ class Connection(ABC):
     def open(self, request: Request) -> Exchange:
         """Begin an exchange and queue its first bytes. Raises `InvalidRequest` or an error with `sent=False`."""
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, attempt: Attempt | None = None) -> Response:
         """Send a request and wait for its response (for its head only if it is streamed)."""
-        exchange = self.open(request)
+        exchange = self.open(request) if attempt is None else attempt.open(self)
         wish = HEAD if request.is_streamed else END
         try:
             # The first wait is written out, since nearly always it is the only one; `until` does the same in a loop.
@@ -121,10 +137,15 @@ class Connection(ABC):
                     exchange.end_wait()
             if not exchange.message.is_complete or exchange.message.error is not None or exchange.failure is not None:
                 await exchange.until(wish)
-            return exchange.response()
-        except BaseException:
+            response = exchange.response()
+        except BaseException as error:
             exchange.close()
+            if attempt is not None:
+                attempt.failed(error, self)
             raise
+        if attempt is not None:
+            attempt.answered(exchange, response)
+        return response
 
     def is_stale(self, request: Request) -> bool:
         """Whether this request cannot be sent on it: the peer has left, or has broken the silence while it was idle.
@@ -134,12 +155,16 @@ class Connection(ABC):
         is_thorough = not request.is_idempotent or request.started - self.used_at > LOOK_AFTER
         if self.capacity and self.link.is_stale(is_thorough=is_thorough):
             self.capacity = 0
+            self.why_closed = "peer closed"
         return not self.capacity
 
-    def _wake_expecting(self) -> None:
-        for message in self.expecting:
-            if message.informational or message.head is not None:
-                wake(message.writer)
+    def listen(self, exchange: Exchange, callback: Informed) -> None:
+        """Have a function told of the interim responses to one request."""
+        self.listeners += (Hints(exchange, callback),)
+
+    def _tell_listeners(self) -> None:
+        for listener in self.listeners:
+            listener.hear()
 
     # What an exchange asks of its connection, and the versions do differently.
 
@@ -161,7 +186,7 @@ class Connection(ABC):
         """Send a piece of the request body; return when the next one may come."""
 
     @abstractmethod
-    async def send_end(self, exchange: Exchange) -> None:
+    async def send_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:
         """End the request."""
 
     @abstractmethod
@@ -183,3 +208,12 @@ class Connection(ABC):
     @abstractmethod
     def shut_down(self) -> None:
         """The session is being closed: fail what is running, and close, with ceremony in the background."""
+
+
+def reason_of(error: RequestError | None) -> str:
+    """Return the word for what has ended a connection; None is a clean end by the peer."""
+    if error is None:
+        return "peer closed"
+    if isinstance(error, SessionClosed):
+        return "session closed"
+    return "protocol error" if isinstance(error, ProtocolError) else "broken"

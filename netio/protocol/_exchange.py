@@ -21,12 +21,15 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from netio.errors import ConnectionLost, Phase, TimeoutError
 from netio.headers import Field
-from netio.message import Request, Response
+from netio.message import Request, Response, too_large
 from netio.protocol._wait import expired, phase_seconds
+from netio.reading import together
+from netio.timings import RawStamps
 from netio.transport import Waiter, wake
 from netio.wire import Message, Wish
 
 if TYPE_CHECKING:
+    from netio.protocol._attempt import Attempt
     from netio.protocol._connection import Connection
     from netio.protocol._upload import Upload
 
@@ -37,6 +40,11 @@ NOTHING, HEAD, PROGRESS, END = Wish.NOTHING, Wish.HEAD, Wish.PROGRESS, Wish.END
 
 LARGE_CHUNK = 65_536
 """Chunks of at least this size are handed to the user one by one; smaller ones that have come together are joined."""
+
+_LITTLE = 1_048_576
+"""Bytes of a body that may stand in memory twice while they are put together."""
+MOST_JOINED = 64
+"""So many of them, a mebibyte of HTTP/2 frames: all that a grown window holds, joined, would be there twice."""
 
 
 class Exchange:
@@ -51,8 +59,10 @@ class Exchange:
         "_seen",
         "_since",
         "_waiter",
+        "attempt",
         "connection",
         "deadline",
+        "ended_at",
         "error",
         "failure",
         "head_at",
@@ -64,6 +74,7 @@ class Exchange:
         "started_at_byte",
         "total",
         "upload",
+        "uses",
     )
 
     def __init__(self, connection: Connection, request: Request, message: Message, now: float) -> None:
@@ -71,6 +82,9 @@ class Exchange:
         self.request = request
         self.message = message
         self.is_over = False
+        self.attempt: Attempt | None = None
+        self.uses = connection.uses
+        """How many exchanges the connection has had with this one."""
         self.failure: Exception | None = None
         """What the upload failed with; raised to the task that waits for the response."""
         self.upload: Upload | None = None
@@ -81,7 +95,9 @@ class Exchange:
         self.sent_at: float | None = None
         """When the last byte of the request was handed to the link, if that was later."""
         self.head_at: float | None = None
-        """When the head of a streamed response was here."""
+        """When the head of the response was here, if that was not together with its end."""
+        self.ended_at: float | None = None
+        """When the end of the body was taken, or the body was given up."""
         self.deadline: float
         """What the watchdog goes by while a task waits; so are those that begin with an underscore."""
         self._since: float
@@ -89,6 +105,11 @@ class Exchange:
         self._waiter: Waiter | None
         self.error: TimeoutError | None = None
         """Set when the time is over, before the task is woken."""
+        reading = request.reading
+        if reading is not None:
+            message.most = reading.max_body
+            if reading.on_informational is not None:
+                connection.listen(self, reading.on_informational)
 
     @property
     def phase(self) -> Phase:
@@ -105,12 +126,38 @@ class Exchange:
         assert head is not None
         if request.is_streamed:
             self.total = request.body_deadline
-            self.head_at = self.connection.environment.clock.now()
-            return Response.received(head.status, request, head.fields, head.reason, head.version, StreamedBody(self))
+            if self.head_at is None:
+                self.head_at = self.connection.environment.clock.now()
+            response = Response.received(
+                head.status, request, head.fields, head.reason, head.version, StreamedBody(self)
+            )
+            response.may_be_coded = head.is_coded
+            return response
+        if message.received > message.most:
+            raise too_large(request)
         chunks = message.chunks
-        content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return Response.received(
-            head.status, request, head.fields, head.reason, head.version, content, message.trailers
+        if len(chunks) == 1:
+            content = chunks[0]
+        else:
+            content = b"".join(chunks) if message.received <= _LITTLE else together(chunks)
+        self.ended_at = self.connection.environment.clock.now()
+        response = Response.received(
+            head.status, request, head.fields, head.reason, head.version, content, message.trailers, self.stamps()
+        )
+        response.may_be_coded = head.is_coded
+        return response
+
+    def stamps(self) -> RawStamps:
+        """Return what `Timings` are made of."""
+        attempt = self.attempt
+        return (
+            self.connection.info,
+            self.uses,
+            None if attempt is None else attempt.queued_at,
+            self.opened_at,
+            self.sent_at,
+            self.head_at,
+            self.ended_at,
         )
 
     async def until(self, wish: Wish) -> None:
@@ -131,7 +178,9 @@ class Exchange:
         message = self.message
         if self.failure is not None:
             raise self.failure
-        if message.error is not None and not (wish is PROGRESS and message.chunks):
+        # What came before an error is handed out first; who reads on hears of it then.
+        has_something = message.chunks if wish is PROGRESS else wish is HEAD and message.head is not None
+        if message.error is not None and not has_something:
             # An answer that has begun proves that the request was received, whatever the server says later.
             is_answered = message.head is not None or bool(message.informational)
             raise message.error.during(self.request, self.phase, sent=message.error.sent or is_answered)
@@ -146,12 +195,19 @@ class Exchange:
             if not message.chunks:
                 await self.until(PROGRESS)
         except BaseException:
+            self.end_body()
             self.abandon()
             raise
         chunks = message.chunks
         if len(chunks) > 1 and len(chunks[0]) >= LARGE_CHUNK:
             return chunks.pop(0)  # while others lie unread, the server is not told that there is room
+        if len(chunks) > MOST_JOINED:
+            first = chunks[:MOST_JOINED]
+            del chunks[:MOST_JOINED]
+            return b"".join(first)
         chunks = self.connection.take_chunks(message)
+        if message.is_complete:
+            self.end_body()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     # ------------------------------------------------------------------ time
@@ -206,6 +262,12 @@ class Exchange:
             self.failure = error
             self.abandon()
 
+    def reject(self, error: Exception) -> None:
+        """The caller does not want the answer, not even one that is complete."""
+        self.failure = error
+        self.abandon()
+        wake(self.message.reader)
+
     def settle(self) -> None:
         """Say that the exchange is over, if it is: called whenever the message or the request may have ended."""
         if not self.is_over and self.message.is_complete and self.upload is None:
@@ -227,14 +289,28 @@ class Exchange:
             message.is_complete = True
             wake(message.reader)
 
+    def end_body(self) -> None:
+        """Note when a streamed body ended: all of it was taken, or nobody will take the rest."""
+        if self.ended_at is None:
+            self.ended_at = self.connection.environment.clock.now()
+            if self.attempt is not None:
+                message = self.message
+                is_whole = message.is_complete and message.error is None and not message.chunks
+                self.attempt.ended(self, is_whole=is_whole)
+
     def close(self) -> None:
         """Give up what was not read of the response, also what has come already and holds window credit."""
         self.abandon()
         self.connection.take_chunks(self.message)
 
-    def close_soon(self) -> None:
+    def drop(self) -> None:
+        """The user is through with a streamed response."""
+        self.end_body()
+        self.close()
+
+    def drop_soon(self) -> None:
         """The same from anywhere: another thread, a finalizer."""
-        self.connection.environment.runtime.soon(self.close)
+        self.connection.environment.runtime.soon(self.drop)
 
 
 class StreamedBody:
@@ -253,12 +329,16 @@ class StreamedBody:
     async def receive(self) -> bytes:
         return await self._exchange.receive()
 
+    @property
+    def stamps(self) -> RawStamps:
+        return self._exchange.stamps()
+
     async def aclose(self) -> None:
-        self._exchange.close()
+        self._exchange.drop()
 
     def __del__(self) -> None:
         exchange = self._exchange
         if not exchange.is_over or exchange.message.chunks:
             # A finalizer may run in any thread and in the middle of anything, so the loop does the rest.
-            exchange.close_soon()
+            exchange.drop_soon()
             warnings.warn(f"unclosed response to {exchange.request!r}", ResourceWarning, source=self, stacklevel=1)

@@ -10,14 +10,14 @@ next request (`is_stale`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from netio.errors import ConnectionLost, InvalidRequest, Phase, ProtocolError, RequestError, SessionClosed
+from netio.errors import ConnectionLost, InvalidRequest, ProtocolError, RequestError, SessionClosed
+from netio.headers import Field
 from netio.message import Request
-from netio.protocol._connection import SESSION_CLOSED, Connection, Environment, Owner
+from netio.protocol._connection import SESSION_CLOSED, Connection, Environment, Owner, reason_of
 from netio.protocol._exchange import Exchange
 from netio.protocol._upload import INLINE_BODY, Upload
-from netio.transport import Link, wake
+from netio.timings import ConnectionInfo
+from netio.transport import Forward, Link, wake
 from netio.url import Origin
 from netio.wire import Http1Engine, Message, RequestHead
 
@@ -28,7 +28,7 @@ PAUSE_ABOVE = 1_048_576
 class Http1Connection(Connection):
     """See the module's docstring."""
 
-    __slots__ = ("_engine", "_exchange", "_has_sent_body", "_is_paused", "_unread")
+    __slots__ = ("_engine", "_exchange", "_has_sent_body", "_heads", "_is_paused", "_unread")
 
     def __init__(
         self,
@@ -37,9 +37,12 @@ class Http1Connection(Connection):
         engine: Http1Engine,
         environment: Environment,
         owner: Owner,
-        dial_took: Mapping[Phase, float] | None = None,
+        info: ConnectionInfo,
+        *,
+        forward: Forward | None = None,
     ) -> None:
-        super().__init__(origin, link, environment, owner, dial_took)
+        super().__init__(origin, link, environment, owner, info)
+        self._heads = environment.heads_for(forward)
         self._engine = engine
         self._exchange: Exchange | None = None
         self._unread = 0
@@ -49,24 +52,26 @@ class Http1Connection(Connection):
 
     def retire(self) -> None:
         self.capacity = 0
+        self.why_closed = self.why_closed or "retired"
         self.owner.capacity_changed(self)
 
     def open(self, request: Request) -> Exchange:
         engine = self._engine
         try:
-            head = self.environment.heads.of(request)
+            head = self._heads.of(request)
             message, first = engine.start(head)
         except InvalidRequest as error:
             # The engine is as good as before, and so is the connection: give it back.
             self.owner.exchange_over(self)
             raise error.during(request, "build", sent=False) from error.__cause__
         except BaseException:
-            self._close()
+            self._close("broken")
             self.owner.exchange_over(self)
             raise
         self.uses += 1
         now = self.used_at = self.environment.clock.now()
         exchange = self._exchange = Exchange(self, request, message, now)
+        self.bytes_sent += len(first)
         if engine.is_request_ended:
             self.link.write(first)
         else:
@@ -75,10 +80,12 @@ class Http1Connection(Connection):
 
     def _begin_body(self, exchange: Exchange, head: RequestHead, first: bytes) -> None:
         self._has_sent_body = True
-        data = exchange.request.body.data
-        expects = "expect" in exchange.request.headers
-        if data is not None and len(data) <= INLINE_BODY and not expects:
-            self.link.write(first + self._engine.body(data) + self._engine.end())
+        body = exchange.request.body
+        data, expects = body.data, "expect" in exchange.request.headers
+        if data is not None and len(data) <= INLINE_BODY and not expects and not body.is_attended:
+            whole = first + self._engine.body(data) + self._engine.end()
+            self.bytes_sent += len(whole) - len(first)
+            self.link.write(whole)
             return
         self.link.write(first)
         Upload(exchange, head.length, expects=expects).start()
@@ -86,11 +93,12 @@ class Http1Connection(Connection):
     async def send_piece(self, exchange: Exchange, piece: bytes | memoryview) -> None:
         await self._write(exchange, self._engine.body(piece))
 
-    async def send_end(self, exchange: Exchange) -> None:
-        await self._write(exchange, self._engine.end())
+    async def send_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:
+        await self._write(exchange, self._engine.end(trailers))
 
     async def _write(self, exchange: Exchange, data: bytes | memoryview) -> None:
         if data:
+            self.bytes_sent += len(data)
             self.link.write(data)
         if not self._engine.is_request_ended:
             if exchange.upload is not None:
@@ -139,10 +147,13 @@ class Http1Connection(Connection):
             else:
                 # The answer is there before the request was: nobody waits for the rest of it (RFC 9112 section 9.3).
                 exchange.abandon()
-        elif exchange.request.is_streamed:
-            self._hold_back(len(data))
-        if self.expecting:
-            self._wake_expecting()
+        else:
+            if exchange.head_at is None and message.head is not None:
+                exchange.head_at = self.environment.clock.now()
+            if exchange.request.is_streamed:
+                self._hold_back(len(data))
+        if self.listeners:
+            self._tell_listeners()
 
     def _hold_back(self, received: int) -> None:
         """Stop reading while nobody takes what has come, so that the server has to wait (HAZARDS SLOW)."""
@@ -154,7 +165,7 @@ class Http1Connection(Connection):
     def lost(self, error: RequestError | None) -> None:
         exchange = self._exchange
         has_come_true = self._engine.feed_end(is_clean=error is None)
-        self._close()
+        self._close(reason_of(error))
         if exchange is not None:
             if isinstance(exchange.message.error, ConnectionLost):
                 exchange.message.error.unanswered = self.bytes_received == exchange.started_at_byte
@@ -173,7 +184,7 @@ class Http1Connection(Connection):
         self._exchange = None
         self._unread = 0
         if not self._engine.is_reusable:
-            self._close()
+            self._close("last response")
         elif self._is_paused:
             self._is_paused = False
             self.link.resume()
@@ -185,12 +196,12 @@ class Http1Connection(Connection):
 
     def discard(self, exchange: Exchange) -> None:
         self._exchange = None
-        self._close()
+        self._close("given up")
         self.owner.exchange_over(self)
 
     def fail(self, error: RequestError) -> None:
         exchange = self._exchange
-        self._close()
+        self._close(reason_of(error))
         if exchange is not None and not exchange.message.is_complete:
             exchange.message.error = error
             exchange.message.is_complete = True
@@ -202,11 +213,13 @@ class Http1Connection(Connection):
     def is_stale(self, request: Request) -> bool:
         if self.link.has_unsent:
             self.capacity = 0
+            self.why_closed = "not taking"
         return super().is_stale(request)
 
-    def _close(self) -> None:
+    def _close(self, why: str) -> None:
         if not self.is_closed:
             self.is_closed = True
+            self.why_closed = self.why_closed or why
             self.capacity = 0
             self.link.abort()
 

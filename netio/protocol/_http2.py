@@ -11,15 +11,15 @@ is cancelled or times out, is reset, and nothing else on the connection notices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from netio.errors import ConnectionLost, InvalidRequest, Phase, ProtocolError, RequestError, SessionClosed
+from netio.headers import Field
 from netio.message import Request
-from netio.protocol._connection import SESSION_CLOSED, Connection, Environment, Owner
+from netio.protocol._connection import SESSION_CLOSED, Connection, Environment, Owner, reason_of
 from netio.protocol._exchange import Exchange
 from netio.protocol._pulse import Pulse
 from netio.protocol._upload import INLINE_BODY, Upload
 from netio.protocol._window import WindowTuner
+from netio.timings import ConnectionInfo
 from netio.transport import Link, wake
 from netio.url import Origin
 from netio.wire import Http2Engine, Message, Stream
@@ -47,9 +47,9 @@ class Http2Connection(Connection):
         engine: Http2Engine,
         environment: Environment,
         owner: Owner,
-        dial_took: Mapping[Phase, float] | None = None,
+        info: ConnectionInfo,
     ) -> None:
-        super().__init__(origin, link, environment, owner, dial_took)
+        super().__init__(origin, link, environment, owner, info)
         self._engine = engine
         self._exchanges: dict[Message, Exchange] = {}
         self._is_leaving = False
@@ -80,6 +80,7 @@ class Http2Connection(Connection):
     def retire(self) -> None:
         self._is_leaving = True
         self.capacity = 0
+        self.why_closed = self.why_closed or "retired"
         self.owner.capacity_changed(self)
 
     def open(self, request: Request) -> Exchange:
@@ -111,9 +112,9 @@ class Http2Connection(Connection):
         return exchange
 
     def _begin_body(self, exchange: Exchange, stream: Stream, length: int | None) -> None:
-        data = exchange.request.body.data
-        expects = "expect" in exchange.request.headers
-        if data is None or len(data) > INLINE_BODY or expects:
+        body = exchange.request.body
+        data, expects = body.data, "expect" in exchange.request.headers
+        if data is None or len(data) > INLINE_BODY or expects or body.is_attended:
             Upload(exchange, length, expects=expects).start()
             return
         taken = self._engine.send(stream, data)
@@ -133,10 +134,10 @@ class Http2Connection(Connection):
             if not stream.is_request_ended and exchange.upload is not None:
                 await exchange.upload.wait_to_write(for_room=bool(rest))
 
-    async def send_end(self, exchange: Exchange) -> None:
+    async def send_end(self, exchange: Exchange, trailers: tuple[Field, ...]) -> None:
         stream = exchange.message
         assert isinstance(stream, Stream)
-        self._engine.end(stream)
+        self._engine.end(stream, trailers)
         self._flush()
         exchange.sent_at = self.environment.clock.now()
 
@@ -157,7 +158,9 @@ class Http2Connection(Connection):
         self._is_flushing_soon = False
         if self._engine.has_output:
             if not self.link.is_full:
-                self.link.write(self._engine.take())
+                data = self._engine.take()
+                self.bytes_sent += len(data)
+                self.link.write(data)
             elif not self._is_waiting_for_link:
                 self._is_waiting_for_link = True
                 self.environment.runtime.spawn(self._flush_later)
@@ -176,18 +179,28 @@ class Http2Connection(Connection):
         except ProtocolError as error:
             self.fail(error)
             return
+        engine, tuner = self._engine, self._tuner
+        if engine.heads:
+            self._stamp(engine.heads)
         for stream in streams:
             self._look_at(stream)
-        engine, tuner = self._engine, self._tuner
         if engine.data_received >= tuner.next_at:
             tuner.probe(self.environment.clock.now(), self._taken())
         elif tuner.is_answered:
             tuner.take_answer(self.environment.clock.now(), self._taken())
         self._flush()
-        if self.expecting:
-            self._wake_expecting()
+        if self.listeners:
+            self._tell_listeners()
         if self.capacity != engine.max_streams or self.is_provisional is engine.has_settings:
             self._look_at_settings()
+
+    def _stamp(self, heads: list[Stream]) -> None:
+        """Note when heads came, of those messages that are not complete by now."""
+        for stream in heads:
+            exchange = self._exchanges.get(stream)
+            if exchange is not None and not stream.is_complete:
+                exchange.head_at = self.environment.clock.now()
+        heads.clear()
 
     def _taken(self) -> int:
         """Count the bytes of bodies that have come, without those that somebody is to read one by one and has not."""
@@ -197,6 +210,8 @@ class Http2Connection(Connection):
     def _look_at_settings(self) -> None:
         engine = self._engine
         capacity = 0 if self.is_closed or self._is_leaving else engine.max_streams
+        if self.is_leaving:
+            self.why_closed = self.why_closed or ("peer leaves" if engine.goaway is not None else "used up")
         if self.capacity != capacity or self.is_provisional is engine.has_settings:
             self.capacity = capacity
             self.is_provisional = not engine.has_settings
@@ -259,6 +274,7 @@ class Http2Connection(Connection):
             return
         self.is_closed = True
         self.capacity = 0
+        self.why_closed = self.why_closed or reason_of(error)
         self._pulse.end()
         self._engine.fail(error)
         self._flush()

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from netio.body import measured
 from netio.errors import RequestBodyError, RequestError
 from netio.protocol._exchange import Exchange
+from netio.protocol._listening import Go
 from netio.protocol._wait import Pause, WriteWait
 from netio.transport import Background
 
@@ -65,8 +66,8 @@ class Upload:
 
     async def _send(self) -> None:
         exchange, offset = self._exchange, self._offset
-        connection, message = exchange.connection, exchange.message
-        size = connection.piece
+        connection, message, body = exchange.connection, exchange.message, exchange.request.body
+        size, sent = connection.piece, 0
         async with aclosing(self._chunks()) as chunks:
             async for chunk in chunks:
                 for start in range(offset, len(chunk), size):
@@ -75,9 +76,12 @@ class Upload:
                     is_whole = not start and len(chunk) <= size
                     piece = chunk if is_whole else memoryview(chunk)[start : start + size]
                     await connection.send_piece(exchange, piece)
+                    if body.progress is not None:
+                        sent += len(piece)
+                        body.progress(sent, body.total)
                 offset = 0
         if not message.is_complete:
-            await connection.send_end(exchange)
+            await connection.send_end(exchange, body.trailers())
 
     def _chunks(self) -> AsyncGenerator[bytes]:
         body = self._exchange.request.body
@@ -92,13 +96,14 @@ class Upload:
         waiter = message.writer = environment.runtime.waiter()
         pause = Pause(waiter, environment.clock.now() + CONTINUE_SECONDS)
         environment.watchdog.add(pause)
-        connection.expecting += (message,)
+        listener = Go(message, waiter)
+        connection.listeners += (listener,)
         try:
             if not message.informational and message.head is None and not message.is_complete:
                 await waiter.park()
         finally:
             message.writer = None
-            connection.expecting = tuple(other for other in connection.expecting if other is not message)
+            connection.listeners = tuple(other for other in connection.listeners if other is not listener)
             environment.watchdog.discard(pause)
         return message.head is None
 

@@ -71,8 +71,8 @@ def phase_seconds(exchange: Exchange, now: float) -> dict[Phase, float]:
     took: dict[Phase, float] = {}
     waited = max(0.0, exchange.opened_at - started)
     if connection.opened_at >= started:  # while this request was there, so it waited for that
-        took.update(connection.dial_took)
-        waited = max(0.0, waited - sum(connection.dial_took.values()))
+        took.update(connection.info.took)
+        waited = max(0.0, waited - sum(connection.info.took.values()))
     took = {"queue": waited, **took}
     if exchange.upload is not None:
         took["send"] = now - exchange.opened_at

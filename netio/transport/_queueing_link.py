@@ -89,7 +89,7 @@ class QueueingLink(Link):
     def _decrypt(self, tls: TLSChannel, data: bytes) -> bytes:
         data = tls.decrypt(data)
         if tls.has_output and not self._is_unwritable:  # an alert, or the answer to a key update
-            self._put(tls.take())
+            self._put(tls.answer())
         return data
 
     def _is_news(self, data: bytes) -> bool:

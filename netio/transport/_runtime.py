@@ -22,6 +22,8 @@ from typing import Any, TypeVarTuple, Unpack
 
 import anyio
 
+from netio.transport._runtime_task import RunningTask, running_task_of
+
 Ts = TypeVarTuple("Ts")
 
 CLOSE_GRACE = 2.0
@@ -110,6 +112,9 @@ class Runtime(ABC):
     @abstractmethod
     def is_current(self) -> bool:
         """Whether the calling code runs on this event loop."""
+
+    running_task: Callable[[], RunningTask | None]
+    """Returns the task that is running on this loop; None on trio, and while the loop does not run."""
 
     # The loop calls back, at each of its turns, while the socket with this descriptor can be read from or written to.
     # Removing what was not added does nothing, also on a loop that is closed.
@@ -202,6 +207,7 @@ class AsyncioRuntime(Runtime):
     def __init__(self) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
+        self.running_task = running_task_of(self._loop)
         self._references: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
 
     def waiter(self) -> Waiter:

@@ -24,6 +24,7 @@ from trio.lowlevel import (
 )
 
 from netio.transport._runtime import Background, Runtime, Waiter, wake
+from netio.transport._runtime_task import Interruption, T
 
 _log = logging.getLogger("netio")
 
@@ -55,6 +56,29 @@ class _TrioWaiter(Waiter):
         # At once: the task is scheduled with Cancelled from here on, and a wake must not reschedule it again.
         self._task = None
         return Abort.SUCCEEDED
+
+
+class TrioTask:
+    """Stands in for an asyncio task, whose wait can be ended: with a scope."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    def cancelling(self) -> int:
+        return 0
+
+    def uncancel(self) -> int:
+        return 0
+
+    async def run(self, function: Callable[[], Awaitable[T]]) -> T:
+        with self._scope:
+            return await function()
+        raise Interruption
 
 
 class _Poller:
@@ -122,6 +146,7 @@ class TrioRuntime(Runtime):
     def __init__(self) -> None:
         super().__init__()
         self._token: TrioToken = current_trio_token()
+        self.running_task = lambda: None
         self._poller: _Poller | None = None
 
     def waiter(self) -> Waiter:

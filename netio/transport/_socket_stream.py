@@ -5,8 +5,6 @@ It has the three methods of an anyio ByteStream that a handshake needs, and rais
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 from typing import Protocol
 
@@ -56,6 +54,13 @@ class SocketStream:
                 raise anyio.EndOfStream
             return data
 
+    def receive_nowait(self, max_bytes: int = 65_536) -> bytes | None:
+        """Return what is there, b"" at the end of input, None if there is nothing yet. Raises OSError."""
+        try:
+            return self._socket.recv(max_bytes)
+        except (BlockingIOError, InterruptedError):
+            return None
+
     async def aclose(self) -> None:
         self._socket.close()
 
@@ -78,31 +83,3 @@ async def until_writable(sock: socket.socket, runtime: Runtime) -> None:
         await waiter.park()
     finally:
         runtime.remove_writer(descriptor)
-
-
-async def connect_socket(address: str, port: int, runtime: Runtime) -> socket.socket:
-    """Connect to an IP address; raise OSError. Whatever happens, no socket is left open."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex(_place(address, port, family))
-        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
-            await until_writable(sock, runtime)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _place(address: str, port: int, family: int) -> tuple[object, ...]:
-    if family != socket.AF_INET6:
-        return (address, port)
-    bare, _, zone = address.partition("%")
-    if not zone:
-        return (address, port)
-    return (bare, port, 0, int(zone) if zone.isdigit() else socket.if_nametoindex(zone))

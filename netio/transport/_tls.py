@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ssl
 import threading
-from functools import lru_cache
+from collections.abc import Callable
+from typing import Any, cast
 
-from netio.errors import CertificateError, ConnectionLost, ProtocolError, RequestError, TLSError
+from netio.errors import ProtocolError, RequestError, TLSError
+from netio.transport._tls_errors import handshake_error, stream_error
 
 RECORD = 16_384  # of plaintext at most; OpenSSL gives no more at a time (RFC 8446 section 5.1)
 BUFFER = 16 * RECORD
@@ -26,19 +28,49 @@ class _Scratch(threading.local):
 
 _scratch = _Scratch()
 
+MOST_WITHOUT_PLAINTEXT = 65_536
+"""Bytes that may come in a row without any plaintext in them. A record has 16 KiB, and tickets are smaller; but key
+updates, of which each costs 10 to 20 µs and 27 bytes, could come for ever (HAZARDS TLS-05; Go allows 16 in a row)."""
+
+MOST_ANSWERS = 65_536
+"""Bytes that TLS may say by itself in the life of a connection: a peer that does not read would have us keep them."""
+
+_LOOKS = 3
+"""Reads after which a session is looked for: an HTTP/2 server may send its settings before it sends a ticket."""
+
 _CONTENT_TYPES = range(20, 25)  # what a record may begin with (RFC 8446 section 5.1)
 
 
 class TLSChannel:
-    """The client end of one TLS connection. Raises `TLSError` for a host name that cannot be in a certificate."""
+    """The client end of one TLS connection. Raises `TLSError` for a host name that cannot be in a certificate.
 
-    __slots__ = ("_has_answered", "_incoming", "_object", "_outgoing", "failure", "is_ended")
+    `session` is one to be resumed, of the same context.
+    """
 
-    def __init__(self, context: ssl.SSLContext, server_hostname: str) -> None:
+    __slots__ = (
+        "_answers",
+        "_has_answered",
+        "_incoming",
+        "_keep",
+        "_looks",
+        "_object",
+        "_outgoing",
+        "_without_plaintext",
+        "failure",
+        "is_ended",
+    )
+
+    def __init__(self, context: ssl.SSLContext, server_hostname: str, session: ssl.SSLSession | None = None) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._keep: Callable[[ssl.SSLSession], None] | None = None
+        self._looks = 0
+        self._answers = 0
+        self._without_plaintext = 0
         try:
-            self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+            self._object = context.wrap_bio(
+                self._incoming, self._outgoing, server_hostname=server_hostname, session=session
+            )
         except (ValueError, TypeError) as error:  # TypeError for a NUL
             raise TLSError(f"TLS cannot be used with the host name {server_hostname!r}: {error}") from error
         self._has_answered = False
@@ -56,12 +88,35 @@ class TLSChannel:
         return self._object.selected_alpn_protocol()
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether the session of an earlier connection was resumed; known when the handshake is done."""
+        return bool(self._object.session_reused)
+
+    @property
+    def version(self) -> str | None:
+        """As in "TLSv1.3"; None before the handshake."""
+        return self._object.version()
+
+    @property
+    def object(self) -> ssl.SSLObject:
+        """What the ssl module knows of the connection."""
+        return self._object
+
+    @property
     def has_output(self) -> bool:
         return self._outgoing.pending > 0
 
     def take(self) -> bytes:
         """Return the ciphertext that is to be sent."""
         return self._outgoing.read()
+
+    def answer(self) -> bytes:
+        """Return what TLS has to say by itself after a read: an alert, or the answer to a key update."""
+        data = self._outgoing.read()
+        self._answers += len(data)
+        if self._answers > MOST_ANSWERS and self.failure is None:
+            self.failure = ProtocolError("the server makes TLS answer without end")
+        return data
 
     def handshake(self, received: bytes = b"") -> bool:
         """Go on with the handshake; return whether it is done. Raises `TLSError` or `CertificateError`."""
@@ -77,7 +132,7 @@ class TLSChannel:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
-            raise _handshake_error(error) from error
+            raise handshake_error(error, self._object) from error
         return True
 
     def decrypt(self, received: bytes | memoryview) -> bytes:
@@ -104,66 +159,68 @@ class TLSChannel:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            self.failure = _stream_error(error)
+            self.failure = stream_error(error)
             self.failure.__cause__ = error
+        if size or pieces:
+            if self._without_plaintext:
+                self._without_plaintext = 0
+        else:
+            self._count_without_plaintext(len(received))
         pieces.append(bytes(view[:size]))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _count_without_plaintext(self, size: int) -> None:
+        self._without_plaintext += size
+        if self._without_plaintext > MOST_WITHOUT_PLAINTEXT and not self.is_over:
+            self.failure = ProtocolError("the server sends TLS records without content, and no end of them")
 
     def encrypt(self, data: bytes | memoryview) -> bytes:
         """Return the ciphertext of some plaintext, behind whatever else is to be sent."""
         try:
             self._object.write(data)
         except ssl.SSLError as error:
-            raise _stream_error(error) from error
+            raise stream_error(error) from error
         return self._outgoing.read()
 
     def close(self) -> bytes:
         """Return the close_notify alert; afterwards nothing can be encrypted."""
+        if self._keep is not None and self.failure is None:
+            self._hand_over_session()
         try:
             self._object.unwrap()
         except ssl.SSLError:
             pass  # SSLWantReadError: the peer's close_notify is not waited for (RFC 8446 section 6.1)
         return self._outgoing.read()
 
+    def keep_session(self, keep: Callable[[ssl.SSLSession], None]) -> None:
+        """Give the session away, once, when the server has sent it: the channel changes its class until then."""
+        self._keep = keep
+        self.__class__ = cast("Any", _UnkeptChannel)
 
-def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or str(error) or type(error).__name__).replace("_", " ").lower()
-
-
-def _handshake_error(error: ssl.SSLError) -> RequestError:
-    """Translate what a handshake raises into words for people."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return CertificateError(f"the certificate was not accepted: {error.verify_message or _reason(error)}")
-    return TLSError(f"the TLS handshake failed: {_reason(error)}")
-
-
-def _stream_error(error: ssl.SSLError) -> RequestError:
-    if error.reason == "PROTOCOL_IS_SHUTDOWN":
-        return ConnectionLost("the TLS connection is closed")
-    if isinstance(error, ssl.SSLEOFError):
-        return ConnectionLost("the server closed the TLS connection without saying so")
-    if error.reason and ("ALERT" in error.reason):
-        return ConnectionLost(f"the server ended the TLS connection: {_reason(error)}")
-    return ProtocolError(f"the server broke the TLS protocol: {_reason(error)}")
+    def _hand_over_session(self) -> None:
+        keep, session = self._keep, self._object.session
+        assert keep is not None
+        if session is not None and (session.has_ticket or (session.id and self.version != "TLSv1.3")):
+            self._keep = None
+            self.__class__ = cast("Any", TLSChannel)  # after `close` there may be more to decrypt
+            keep(session)
 
 
-@lru_cache(maxsize=64)
-def tls_context(verify: bool | str, alpn: tuple[str, ...]) -> ssl.SSLContext:
-    """Return a client context, made once per setting: making one takes 30 ms and 500 KiB.
+class _UnkeptChannel(TLSChannel):
+    """A channel whose session is still to be kept.
 
-    `verify` is True for the trust store of the system, False for no verification, or the path of a CA file or folder.
+    Servers send the tickets of TLS 1.3 behind the handshake, mostly before the first answer; nothing tells when one has
+    come, and to look costs 150 µs. So the first reads that yield plaintext are followed by a look, and so is close. A
+    class of its own, since `decrypt` is the hottest function of a download and is not to ask each time.
     """
-    import os.path
 
-    if isinstance(verify, str):
-        is_folder = os.path.isdir(verify)
-        context = ssl.create_default_context(cafile=None if is_folder else verify, capath=verify if is_folder else None)
-    else:
-        context = ssl.create_default_context()
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # HTTP has no use for it, HTTP/2 forbids it (RFC 9113 section 9.2.1)
-    context.set_alpn_protocols(list(alpn))
-    return context
+    __slots__ = ()
+
+    def decrypt(self, received: bytes | memoryview) -> bytes:
+        data = super().decrypt(received)
+        if data and self.failure is None:
+            self._looks += 1
+            self._hand_over_session()
+            if self._looks == _LOOKS:
+                self.__class__ = cast("Any", TLSChannel)
+        return data

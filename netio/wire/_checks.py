@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from netio.errors import InvalidRequest, ProtocolError
-from netio.headers import Field, checked_field
+from netio.headers import NOT_IN_TRAILERS, Field, checked_field
 from netio.wire._contract import RequestHead
 
 MAX_LENGTH_DIGITS = 19  # 2**63 - 1 has 19; HAZARDS H1-02
@@ -26,31 +26,6 @@ _PROTOCOLS = re.compile(
 
 # These say where a message goes and where it ends; two of them could disagree (HAZARDS REQ-03).
 _OURS = frozenset(("connection", "content-length", "host", "transfer-encoding", "upgrade"))
-
-# What a trailer section must not have, because it would come too late or speak for something else: framing, routing,
-# control of the connection, authentication, and how the content is to be read (RFC 9110 section 6.5.1).
-_NOT_IN_TRAILERS = frozenset(
-    (
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "host",
-        "keep-alive",
-        "location",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "www-authenticate",
-    )
-)
 
 
 def checked_request(head: RequestHead, *, may_tunnel: bool = False, may_extend: bool = False) -> list[Field]:
@@ -96,9 +71,15 @@ def _check_upgrade(head: RequestHead) -> None:
         raise InvalidRequest("a connection that is to be closed cannot be upgraded")
 
 
+def encoded_trailers(trailers: Iterable[Field]) -> bytes:
+    """Return the lines of a trailer section of HTTP/1.1, or raise `InvalidRequest`."""
+    fields = [checked_field(name, value) for name, value in trailers]
+    return "".join(f"{name}: {value}\r\n" for name, value in fields).encode("latin-1")
+
+
 def kept_trailers(fields: Iterable[Field]) -> tuple[Field, ...]:
     """Return the fields of a trailer section without those that have no meaning there."""
-    return tuple([field for field in fields if field[0].lower() not in _NOT_IN_TRAILERS])
+    return tuple([field for field in fields if field[0].lower() not in NOT_IN_TRAILERS])
 
 
 def keeps_alive(version: str, fields: tuple[Field, ...]) -> bool:

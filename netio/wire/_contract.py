@@ -17,6 +17,7 @@ from typing import Any
 
 from netio.errors import RequestError
 from netio.headers import Field
+from netio.reading import MAX_BODY
 
 MAX_HEAD_BYTES = 65_536  # nginx's large_client_header_buffers and Node's --max-http-header-size are 32 and 16 KiB
 MAX_HEAD_FIELDS = 256  # Apache's LimitRequestFields is 100
@@ -101,15 +102,19 @@ def content_length(head: RequestHead) -> int | None:
 
 
 class ResponseHead:
-    """The status line and header fields of a response. May be shared between messages: it is never changed."""
+    """The status line and header fields of a response. May be shared between messages: it is never changed.
 
-    __slots__ = ("fields", "reason", "status", "version")
+    `is_coded` says whether a Content-Encoding is among the fields.
+    """
+
+    __slots__ = ("fields", "is_coded", "reason", "status", "version")
 
     def __init__(self, status: int, reason: str, version: str, fields: tuple[Field, ...]) -> None:
         self.status = status
         self.reason = reason
         self.version = version
         self.fields = fields
+        self.is_coded = any(len(name) == 16 and name.lower() == "content-encoding" for name, _ in fields)
 
 
 class Message:
@@ -118,6 +123,8 @@ class Message:
     * `head`: the final head, None until it came; `informational`: the 1xx heads before it.
     * `chunks`: what has come of the body and was not taken; `received`: how many bytes of it came in all.
     * `is_complete`: nothing more will come; `error`: why, if that is not the clean end.
+    * `most`: how many bytes of a body the one who wishes for its end will take: with more, or if more is announced, the
+      wish comes true before the end. Less than `received` then; -1 for what was announced.
     * `wish`: set by whoever waits, cleared by the engine when it came true.
     * `reader`, `writer`: for the connection, which task to wake; the engine never looks at them.
     """
@@ -128,6 +135,7 @@ class Message:
         "head",
         "informational",
         "is_complete",
+        "most",
         "reader",
         "received",
         "trailers",
@@ -140,6 +148,7 @@ class Message:
         self.informational: list[ResponseHead] = []
         self.chunks: list[bytes] = []
         self.received = 0
+        self.most: float = MAX_BODY
         self.trailers: tuple[Field, ...] = ()
         self.is_complete = False
         self.error: RequestError | None = None
@@ -153,7 +162,7 @@ class Message:
             return True
         if wish is _HEAD:
             return self.head is not None
-        return wish is _PROGRESS and bool(self.chunks)
+        return bool(self.chunks) if wish is _PROGRESS else self.received > self.most
 
     def grant(self) -> bool:
         """Clear the wish if it has come true; return whether it has."""
@@ -191,8 +200,11 @@ class Http1Engine(ABC):
         """
 
     @abstractmethod
-    def end(self) -> bytes:
-        """End the request, unless it has ended. Raises `RequestBodyError` if the body was shorter than announced."""
+    def end(self, trailers: tuple[Field, ...] = ()) -> bytes:
+        """End the request, unless it has ended. Raises `RequestBodyError` if the body was shorter than announced.
+
+        Trailers need a body without announced length: else, and after the end, they raise `RequestBodyError` too.
+        """
 
     @abstractmethod
     def feed(self, data: bytes) -> bool:

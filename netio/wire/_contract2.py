@@ -96,6 +96,7 @@ class Http2Engine(ABC):
     * `data_received`: bytes of DATA frames, padding included; what a bandwidth-delay product is made of.
     * `stream_window`, `connection_window`: how many bytes the peer may send ahead of the readers.
     * `goaway`: what the peer said when it began to leave.
+    * `heads`: streams that have got a head without an end, for whoever cares to take them out.
     """
 
     __slots__ = (
@@ -104,6 +105,7 @@ class Http2Engine(ABC):
         "goaway",
         "has_extended_connect",
         "has_settings",
+        "heads",
         "is_settings_acknowledged",
         "pings_answered",
         "pings_sent",
@@ -119,6 +121,7 @@ class Http2Engine(ABC):
         self.pings_sent = 0
         self.pings_answered = 0
         self.data_received = 0
+        self.heads: list[Stream] = []
         self.goaway: GoAway | None = None
 
     @abstractmethod

@@ -13,7 +13,8 @@ collected, and each byte is looked at once, so that a server which speaks someth
 from __future__ import annotations
 
 from netio.errors import ConnectionLost, IncompleteBody, ProtocolError, RequestBodyError
-from netio.wire._checks import checked_request
+from netio.headers import Field
+from netio.wire._checks import checked_request, encoded_trailers
 from netio.wire._chunked import ChunkedBody
 from netio.wire._contract import (
     MAX_HEAD_BYTES,
@@ -127,13 +128,16 @@ class FastHttp1(Http1Engine):
             self._end_request()
         return data
 
-    def end(self) -> bytes:
+    def end(self, trailers: tuple[Field, ...] = ()) -> bytes:
+        if trailers and (self.is_request_ended or self._unsent is not None):
+            raise RequestBodyError("trailers need a body without announced length that has not ended")
         if self.is_request_ended or self._unsent == _NO_REQUEST:
             return b""
         if self._unsent:
             raise RequestBodyError(f"the request body is shorter than its declared length, by {self._unsent} bytes")
+        section = encoded_trailers(trailers) if trailers else b""
         self._end_request()
-        return b"0\r\n\r\n"
+        return b"0\r\n" + section + b"\r\n"
 
     def _end_request(self) -> None:
         self.is_request_ended = True
@@ -267,6 +271,8 @@ class FastHttp1(Http1Engine):
         elif framing > 0:
             self._left = framing
             self._state = _LENGTH
+            if framing > message.most:
+                message.most = -1
         elif framing == CHUNKED:
             self._chunked = ChunkedBody()
             self._state = _CHUNKS

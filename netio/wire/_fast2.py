@@ -33,7 +33,7 @@ from netio.wire._sending2 import HEADER, FastStream
 _DATA, _HEADERS = Kind.DATA.value, Kind.HEADERS.value
 _PADDED = Flag.PADDED.value
 _ODD_HEADERS = Flag.END_HEADERS.value | Flag.PADDED.value | Flag.PRIORITY.value
-_HEAD, _PROGRESS = Wish.HEAD, Wish.PROGRESS
+_HEAD, _PROGRESS, _END = Wish.HEAD, Wish.PROGRESS, Wish.END
 
 _SMALL = 64
 _JOINED = 1_024  # an object costs more than the few bytes in it: many small pieces become pieces of this size
@@ -104,7 +104,7 @@ class FastHttp2(Control):
                     self._take_in(stream, data[begin:end], length)
                 if flags & 1:
                     self._on_end(stream)
-                elif stream.wish is _PROGRESS:
+                elif stream.wish is _PROGRESS or stream.received > stream.most:
                     self._tell(stream)
             elif kind == _HEADERS and flags & _ODD_HEADERS == 4 and not self._block_id:
                 self._on_block(stream_id, flags, self._decoder.decode(data[begin:end]))
@@ -208,7 +208,7 @@ class FastHttp2(Control):
             stream.owed = held
         if flags & 1:
             self._on_end(stream)
-        elif payload and stream.wish is _PROGRESS:
+        elif payload and (stream.wish is _PROGRESS or stream.received > stream.most):
             self._tell(stream)
 
     def _drop(self, stream: FastStream, flow: int) -> None:
@@ -265,10 +265,14 @@ class FastHttp2(Control):
             stream.left = 0
         elif not (stream.is_tunnel and head.status < 300):  # section 9.3.6 of RFC 9110
             stream.left = block.length
+            if stream.left > stream.most:
+                stream.most = -1
         if flags & 1:
             self._on_end(stream)
-        elif stream.wish is _HEAD:
+        elif stream.wish is _HEAD or (stream.most < 0 and stream.wish is _END):
             self._tell(stream)
+        else:
+            self.heads.append(stream)
 
     def _on_informational(self, stream: FastStream, flags: int, block: Block) -> None:
         assert block.head is not None

@@ -41,11 +41,13 @@ _CONNECTION = 3
 _PRIVATE = 4
 _CLOSE = 5
 _KEEP_ALIVE = 6
+_CODED = 7
 
 _MEANINGS = {
     "content-length": _LENGTH,
     "transfer-encoding": _CHUNKED,
     "connection": _CONNECTION,
+    "content-encoding": _CODED,
     "authentication-info": _PRIVATE,
     "location": _PRIVATE,
     "proxy-authenticate": _PRIVATE,
@@ -75,9 +77,12 @@ class ReceivedHead(ResponseHead):
 
     __slots__ = ("framing", "keeps_alive")
 
-    def __init__(self, line: _StatusLine, fields: tuple[Field, ...], framing: int, keeps_alive: bool) -> None:
+    def __init__(
+        self, line: _StatusLine, fields: tuple[Field, ...], framing: int, *, keeps_alive: bool, is_coded: bool
+    ) -> None:
         self.status, self.reason, self.version = line
         self.fields = fields
+        self.is_coded = is_coded
         self.framing = framing
         self.keeps_alive = keeps_alive
 
@@ -104,7 +109,7 @@ class HeadCache:
         line = self._status_lines.get(first) or self._read_status_line(first)
         known = self._lines.get
         length = ""
-        is_chunked = closes = keeps = is_private = False
+        is_chunked = closes = keeps = is_private = is_coded = False
         fields: list[Field] = []
         for text in lines:
             field, meaning = known(text) or self._read_line(text)
@@ -123,12 +128,15 @@ class HeadCache:
                     is_private = True
                 elif meaning == _CLOSE:
                     closes = True
+                elif meaning == _CODED:
+                    is_coded = True
                 else:
                     keeps = True
             fields.append(field)
         is_current = line[2] == "HTTP/1.1"
         framing = _framing(line[0], length, is_chunked, is_current)
-        head = ReceivedHead(line, tuple(fields), framing, not closes and (is_current or keeps))
+        keeps_alive = not closes and (is_current or keeps)
+        head = ReceivedHead(line, tuple(fields), framing, keeps_alive=keeps_alive, is_coded=is_coded)
         if not is_private and len(raw) <= MAX_CACHED_HEAD and self._max_heads:
             if len(self.heads) >= self._max_heads:
                 self.heads.clear()
@@ -161,7 +169,7 @@ class HeadCache:
                 field = (name, _checked_length(field[1]))
             elif meaning == _CHUNKED:
                 field = (name, _checked_coding(field[1]))
-            else:
+            elif meaning == _CONNECTION:
                 meaning = _read_options(value)
         line = (field, meaning)
         if len(text) <= MAX_CACHED_LINE and self._max_lines:

@@ -21,7 +21,7 @@ from typing import Protocol
 import h11
 
 from netio.errors import ConnectionLost, IncompleteBody, ProtocolError, RequestBodyError
-from netio.headers import Field
+from netio.headers import Field, checked_field
 from netio.wire._checks import announced_length, checked_request, has_no_body, keeps_alive, kept_trailers
 from netio.wire._contract import (
     MAX_CHUNK_OVERHEAD,
@@ -110,13 +110,17 @@ class ReferenceHttp1(Http1Engine):
         framed = self._h11.send(h11.Data(data=bytes(data)))
         return framed + self.end() if self._unsent == 0 else framed
 
-    def end(self) -> bytes:
+    def end(self, trailers: tuple[Field, ...] = ()) -> bytes:
+        if trailers and (self._is_request_ended or self._unsent is not None):
+            raise RequestBodyError("trailers need a body without announced length that has not ended")
         if self._is_request_ended or self._message is None:
             return b""
         if self._unsent:
             raise RequestBodyError(f"the request body is shorter than its declared length, by {self._unsent} bytes")
+        fields = [checked_field(name, value) for name, value in trailers]
         self._is_request_ended = True
-        return self._h11.send(h11.EndOfMessage())
+        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
+        return self._h11.send(h11.EndOfMessage(headers=encoded))
 
     def feed(self, data: bytes) -> bool:
         message = self._message
@@ -226,6 +230,8 @@ class ReferenceHttp1(Http1Engine):
             message.informational.append(head)
             return
         message.head = head
+        if (self._body_length or 0) > message.most and not has_no_body(self._method, head.status):
+            message.most = -1
         self._keeps_alive = self._keeps_alive and keeps_alive(head.version, head.fields)
         if not self._is_tunnel:
             self._take_body(message)

@@ -300,6 +300,8 @@ class ReferenceHttp2(Http2Engine):
             self._table.reject(stream, error)
         else:
             stream.head = head
+            stream.most = -1 if (stream.expected or 0) > stream.most else stream.most
+            self.heads.append(stream)
 
     def _on_informational(self, event: events.InformationalResponseReceived) -> None:
         stream = self._table.touch(event.stream_id)

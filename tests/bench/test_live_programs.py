@@ -50,6 +50,14 @@ def test_bodies_of_every_kind_arrive_over_every_protocol(tmp_path: Path) -> None
     assert all(record["rate"] > 0 for record in done.records())
 
 
+def test_a_file_is_sent_and_saved_in_less_memory_than_it_has(tmp_path: Path) -> None:
+    done = run("files", "--size", "48", folder=tmp_path)
+    assert len(done.tables) == 6
+    for record in done.records():
+        assert record["state"] == "measured", record
+        assert record["memory"] < 32
+
+
 def test_a_slow_link_carries_no_more_than_its_bandwidth(tmp_path: Path) -> None:
     arguments = ("--protocol", "h1", "--kind", "streamed", "--size", "1", "--delay", "20", "--bandwidth", "10")
     (record,) = run("bodies", *arguments, "--client", "netio:asyncio", folder=tmp_path).records()

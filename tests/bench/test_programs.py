@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.bench.programs import OTHER_LOOP, check_costs, run
+from tests.conftest import chosen_loops
 
 
 def test_inmemory_measures_every_case(tmp_path: Path) -> None:
@@ -17,6 +19,30 @@ def test_inmemory_measures_every_case(tmp_path: Path) -> None:
         assert [case for case in cases if case.startswith(start)], start
     costs = {record["case"]: record["min"] for record in done.records()}
     assert costs["the harness itself"] < costs["GET, no policies"]
+
+
+def test_inmemory_measures_every_policy_and_says_what_is_not_there(tmp_path: Path) -> None:
+    done = run("inmemory", "--policies", folder=tmp_path)
+    check_costs(done.records())
+    bare, *policies = done.records()
+    assert bare["case"] == "GET, no policies"
+    assert {"Retry", "Hedge", "SingleFlight", "standard()"} <= {record["case"] for record in policies}
+    (table,) = done.tables
+    shown = {record["case"] for record in policies} | set(" ".join(table["notes"]).replace(",", " ").split())
+    assert {"tenacity", "stamina", "pybreaker", "aiobreaker", "purgatory"} <= shown
+    for record in policies:
+        assert record["on top"] == pytest.approx(record["min"] - bare["min"])
+
+
+def test_policies_keep_what_the_defaults_were_chosen_for(tmp_path: Path) -> None:
+    outcomes = {record["name"]: record for record in run("policies", folder=tmp_path).records()}
+    no_retries, alone, standard = (outcomes[name] for name in ("no policy", "retry alone", "standard()"))
+    assert alone["recovery"] >= 2 * no_retries["recovery"] > 0
+    assert standard["recovery"] <= 1.2 * no_retries["recovery"]
+    assert standard["succeeded"] > no_retries["succeeded"]
+    hedged, unhedged = outcomes["hedge at p95"], outcomes["no hedge"]
+    assert hedged["p999"] <= unhedged["p999"] / 2
+    assert hedged["load"] <= 1.06
 
 
 def test_batch_keeps_a_batch_in_flight_over_as_many_connections_as_the_version_needs(tmp_path: Path) -> None:
@@ -44,6 +70,19 @@ def test_memory_looks_while_all_are_in_flight_and_when_all_are_idle(tmp_path: Pa
         assert {"in_flight", "idle"} <= record.keys()
 
 
+def test_dec_01_a_bomb_is_ended_by_the_limit_that_has_its_name_and_within_its_memory(tmp_path: Path) -> None:
+    loops = chosen_loops(os.environ.get("NETIO_TEST_LOOPS", ""))
+    done = run("bombs", "--bomb", "gzip,br,zstd,gzip-gzip", "--loop", ",".join(loops), folder=tmp_path)
+    ends = {(record["loop"], record["bomb"], record["way"]): record["state"] for record in done.records()}
+    for loop in loops:
+        for bomb in ("gzip", "br", "zstd", "gzip-gzip"):
+            assert ends[loop, bomb, "buffered"] == ends[loop, bomb, "streamed"] == "Decode.max_ratio"
+            assert ends[loop, bomb, "buffered, max_body"] == ends[loop, bomb, "streamed, max_body"] == "max_body"
+    for record in done.records():
+        assert record["memory"] <= 16, record
+        assert record["seen"] <= (256 if record["state"] == "its end" else 17), record
+
+
 def test_a_storm_of_cancellations_is_accounted_for_to_the_last_stream(tmp_path: Path) -> None:
     done = run("cancel_storm", "--requests", "120", "--client", f"netio:asyncio,netio:{OTHER_LOOP}", folder=tmp_path)
     for record in done.records():
@@ -63,6 +102,17 @@ def test_small_requests_are_timed_alone_and_beside_large_ones(tmp_path: Path) ->
         assert 0 < record["shared_median"] <= record["shared_99"]
         assert record["times"] == record["shared_99"] / record["alone_99"]
         assert record["rate"] > 0
+
+
+def test_cold_requests_and_handshakes_are_measured(tmp_path: Path) -> None:
+    done = run("connect", "--client", "netio:asyncio", "--requests", "5", "--rounds", "2", folder=tmp_path)
+    *races, handshakes = done.tables
+    assert len(races) == 4  # both protocols, CPU and wall
+    check_costs([record for table in races for record in table["records"]])
+    (record,) = handshakes["records"]
+    assert record["state"] == "measured", record
+    assert record["resumed"] > 0
+    assert 0 < record["ratio_min"] <= record["ratio"] <= record["ratio_max"]
 
 
 def test_imports_are_measured_beside_an_empty_interpreter(tmp_path: Path) -> None:

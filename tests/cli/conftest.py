@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ def origin() -> Iterator[Origin]:
 def environment() -> dict[str, str]:
     """Return the environment for a child that is to find this netio whether it is installed or not."""
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "100"}
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
 
 
 def command(*arguments: str) -> list[str]:
@@ -55,6 +56,21 @@ def read_to_the_end(screen: int) -> bytes:
         if not piece:
             return seen
         seen += piece
+
+
+def on_a_terminal(*arguments: str) -> tuple[int, bytes]:
+    """Run the command with a pseudo-terminal as stdout and stderr; return its exit code and what the terminal got."""
+    screen, terminal = os.openpty()
+    try:
+        tty.setraw(terminal)  # as the bytes are, without LF turned into CRLF
+        with subprocess.Popen(
+            command(*arguments), env=environment(), stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal
+        ) as process:
+            os.close(terminal)
+            seen = read_to_the_end(screen)
+            return process.wait(SECONDS), seen
+    finally:
+        os.close(screen)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,12 @@ _ROW = re.compile(r"(.+?)\s{2,}(\d+)\s+(\d+)/(\d+)\s+(\d+)\s+[\d,]+\s+[\d.]+\s+[
 
 
 @pytest.mark.parametrize("loop", chosen_loops(os.environ.get("NETIO_TEST_LOOPS", "")))
-def test_the_demo_prints_five_rows_of_successes(loop: str) -> None:
-    done = run_netio("demo", "--requests", "100", "--loop", loop)
+def test_the_demo_prints_five_rows_of_successes_and_a_tour(loop: str, tmp_path: Path) -> None:
+    picture = tmp_path / "latency.png"
+    done = run_netio("demo", "--requests", "100", "--loop", loop, "--plot", str(picture))
     assert (done.returncode, done.stderr) == (0, b"")
-    lines = done.stdout.decode().splitlines()
+    *lines, drawn = done.stdout.decode().splitlines()
+    assert drawn == f"The latencies with hedging are drawn in {picture}"
     assert [line for line in lines if len(line) > 80 or "\x1b" in line] == []
     rows = [found.groups() for line in lines if (found := _ROW.fullmatch(line))]
     assert [row[:4] for row in rows] == [
@@ -32,7 +35,14 @@ def test_the_demo_prints_five_rows_of_successes(loop: str) -> None:
     connections = [int(row[4]) for row in rows]
     assert [connections[0], connections[1], connections[3], connections[4]] == [15, 1, 1, 1]
     assert 2 <= connections[2] <= 50
-    assert "cost 35 attempts for 25 requests, 25 of which" in " ".join(" ".join(lines).split())
+    said = " ".join(" ".join(lines).split())
+    assert "cost 35 attempts for 25 requests, 25 of which" in said
+    assert "was asked once for 200 requests on 20 connections" in said
+    circuit = [line.split()[5] for line in lines if " s  server " in line]
+    assert (circuit[0], circuit[2], circuit[-1]) == ("closed", "open", "closed")
+    assert re.search(r"the 99th percentile went from \S+ to \S+, for \d+\.\d% more requests", said)
+    assert "400 answered, 0 failed" in said
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("loop", chosen_loops(os.environ.get("NETIO_TEST_LOOPS", "")))

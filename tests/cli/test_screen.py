@@ -138,3 +138,36 @@ def test_a_character_cut_by_the_sample_does_not_make_a_text_binary() -> None:
 @pytest.mark.parametrize("charset", ["utf-16", "utf-32", "idna", "undefined"])
 def test_a_body_that_its_charset_cannot_decode_is_refused_and_not_a_crash(charset: str) -> None:
     assert shown(b"a", b"b" * 9, b"\xff" * 9, charset=charset) == b"refused"
+
+
+@pytest.mark.parametrize(("status", "colour"), [(204, "32"), (301, "36"), (404, "33"), (503, "31"), (999, "")])
+def test_a_person_sees_the_class_of_the_status_by_its_colour(status: int, colour: str) -> None:
+    stream = io.BytesIO()
+    Screen(stream, is_terminal=True, is_coloured=True).show_head(answer(status, ("x", "1"), reason="R"))
+    first, second, *_ = stream.getvalue().decode().split("\n")
+    assert first == f"\x1b[1{';' * bool(colour)}{colour}mHTTP/1.1 {status} R\x1b[0m"
+    assert second == "\x1b[1mx:\x1b[0m 1"
+
+
+def test_what_comes_after_a_body_without_a_line_end_begins_on_a_new_line() -> None:
+    stream = io.BytesIO()
+    screen = Screen(stream, is_terminal=True)
+    screen.show_piece(b"no end", "utf-8")
+    screen.end()
+    screen.end_line()
+    screen.end_line()
+    assert stream.getvalue() == b"no end\n"
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colours_are_for_terminals_that_have_them(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdout", Terminal(io.BytesIO()))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert Screen.of_stdout()._is_coloured
+    monkeypatch.setenv(name, value)
+    assert not Screen.of_stdout()._is_coloured

@@ -17,6 +17,7 @@ from netio.testing import FakeClock, MemoryNetwork, MemoryStream
 from tests.client.conftest import Version, make_house
 from tests.http1.sites import open_site, until
 from tests.peers import Http1Peer, Http2Peer, pattern
+from tests.transport.far_ends import client_context
 
 pytestmark = pytest.mark.anyio
 
@@ -111,7 +112,8 @@ async def test_slow_01_a_handshake_that_hangs_ends_by_the_shorter_limit(
     async with MemoryNetwork() as network:
         network.listen("silent.test", 443, accepts_and_is_silent)
         timeout = netio.Timeouts(connect=connect, total=total)
-        async with netio.Session(connect=network.connect, verify=False, clock=clock, timeout=timeout) as session:
+        trust = client_context()
+        async with netio.Session(connect=network.connect, verify=trust, clock=clock, timeout=timeout) as session:
             caught: list[netio.TimeoutError] = []
 
             async def get() -> None:

@@ -19,7 +19,7 @@ ONE_READING = {
     "http://peer.test:80/#": ("peer.test", 80, b"peer.test", b"/"),
     "http://evil.test@peer.test/": ("peer.test", 80, b"peer.test", b"/"),
     "http://[::1]:81/x": ("::1", 81, b"[::1]:81", b"/x"),
-    "http://peer.test?q=a b": ("peer.test", 80, b"peer.test", b"/?q=a+b"),
+    "http://peer.test?q=a b": ("peer.test", 80, b"peer.test", b"/?q=a%20b"),
     "http://b\u00fccher.test/\u00fc": ("xn--bcher-kva.test", 80, b"xn--bcher-kva.test", b"/%C3%BC"),
     "http://peer.test//a/../b": None,  # whatever it is read as, all parts say the same
 }

@@ -12,6 +12,8 @@ URLs; `Service.connect` is what leads them here instead of into the internet.
 | PUT /covers/N          | how many bytes came, and of what type                                             |
 | GET /busy              | 503 twice, then 200, and again                                                    |
 | GET /slow              | never                                                                             |
+| GET /latest            | 302 to /books/3                                                                   |
+| GET /news              | an event stream: two new books, and its end                                       |
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ BOOKS = [
     {"id": 2, "title": "Solaris", "author": "Lem"},
     {"id": 3, "title": "The Dispossessed", "author": "Le Guin"},
 ]
+EVENTS = b"text/event-stream"
 STOP_SECONDS = 10
 
 Event = MutableMapping[str, Any]
@@ -78,6 +81,13 @@ class BookApp:
                 await _respond(send, 503 if self.turned_away else 200, {})
             case "GET", ["slow"]:
                 await _until_gone(receive)
+            case "GET", ["latest"]:
+                await send({"type": "http.response.start", "status": 302, "headers": [(b"location", b"/books/3")]})
+                await send({"type": "http.response.body", "body": b""})
+            case "GET", ["news"]:
+                await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", EVENTS)]})
+                events = "".join(f"event: new\ndata: {json.dumps(book)}\n\n" for book in BOOKS[1:])
+                await send({"type": "http.response.body", "body": events.encode()})
             case _:
                 await _respond(send, 404, {"detail": "no such book"})
 

@@ -86,7 +86,7 @@ async def judge_cuts(
     async def one(cut: int) -> None:
         outcomes[cut] = await read(session, shape.method, f"/{cut}")
 
-    async with site.session(clock=clock, engine=engine, timeout=SILENCE, limits=LIMITS) as session:
+    async with site.session(clock=clock, engine=engine, timeout=SILENCE, limits=LIMITS, decode=False) as session:
         async with anyio.create_task_group() as group:
             for cut in cuts:
                 group.start_soon(one, cut)

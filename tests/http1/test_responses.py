@@ -312,8 +312,8 @@ async def test_h1_19_memory_is_taken_for_what_has_come_only(way: Way) -> None:
         try:
             for path in answers:
                 with pytest.raises(netio.IncompleteBody):
-                    await session.get(path)
-                async with session.stream("GET", path) as response:
+                    await session.get(path, max_body=None)
+                async with session.stream("GET", path, max_body=None) as response:
                     with pytest.raises(netio.IncompleteBody):
                         await response.aread()
             assert tracemalloc.get_traced_memory()[1] < 1 << 20

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 import netio
+from netio.transport._tls_client import TLSClient
 from tests.live.conftest import Certificates
 from tests.live.servers import HOST, Nginx
 from tests.live.traces import NOTHING, Traces
+
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # with empty SETTINGS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -48,7 +52,9 @@ async def test_certificate_of_an_unknown_authority_is_refused(
 
 
 async def test_certificate_is_not_looked_at_if_the_user_says_so(nginx: Nginx) -> None:
-    async with netio.Session(verify=False) as session:
+    with pytest.warns(netio.InsecureWarning):
+        session = netio.Session(verify=False)
+    async with session:
         response = await session.get(f"https://{HOST}:{nginx.misnamed}/answer")
     assert response.status_code == 200
 
@@ -67,3 +73,18 @@ async def test_protocol_is_chosen_by_alpn(nginx: Nginx, certificates: Certificat
     async with netio.Session(verify=certificates.trusted, http2=http2) as session:
         response = await session.get(f"https://{HOST}:{nginx.http2_tls}/answer")
     assert (response.status_code, response.http_version) == (200, version)
+
+
+@pytest.mark.parametrize("alpn", [("h2", "http/1.1"), ("http/1.1",)])
+async def test_the_server_resumes_tls_sessions(nginx: Nginx, certificates: Certificates, alpn: tuple[str, ...]) -> None:
+    client = TLSClient(certificates.trusted, anyio.CapacityLimiter(1))
+    for _ in range(3):
+        async with await anyio.connect_tcp(HOST, nginx.http2_tls) as stream:
+            channel = await client.secure(stream, HOST, nginx.http2_tls, alpn=alpn)
+            assert channel.alpn == alpn[0]
+            request = HTTP2_PREFACE if alpn[0] == "h2" else b"GET /answer HTTP/1.1\r\nhost: a\r\n\r\n"
+            await stream.send(channel.encrypt(request))
+            while not channel.decrypt(await stream.receive()):
+                pass
+            await stream.send(channel.close())
+    assert (client.full, client.resumed) == (1, 2)

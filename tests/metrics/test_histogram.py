@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netio.histogram import Histogram, Summary, shown_time
+from netio.histogram import Histogram, Summary, _bucket, shown_time
 
 ERROR = 1 / 128
 PERCENTS = [0, 0.1, 1, 10, 25, 50, 75, 90, 95, 99, 99.9, 99.99, 100]
@@ -388,3 +388,29 @@ def test_summary_as_a_dict_is_json() -> None:
 def test_shown_time_has_three_digits_and_a_unit(seconds: float | None, shown: str) -> None:
     assert shown_time(seconds) == shown
     assert len(shown) <= 6
+
+
+def test_a_copy_counts_the_same_and_goes_its_own_way_from_there() -> None:
+    """`Session.stats` copies one for each of up to a thousand origins: it is no merge, and shares nothing."""
+    histogram = Histogram()
+    for time in (0.001, 0.002, 0.5):
+        histogram.record(time)
+    histogram._add(_bucket(0.002), 1 << 33)  # counters that were full
+    copied = histogram.copy()
+    assert copied.to_dict() == histogram.to_dict()
+    histogram.record(0.001)
+    histogram.record(3.0)
+    histogram._add(_bucket(0.002), 1 << 33)
+    assert (copied.count, copied.maximum) == (3 + (1 << 33), 0.5)
+    assert copied.total == pytest.approx(0.503)
+    copied.record(0.1)
+    assert histogram.count == 5 + (1 << 34)
+
+
+def test_a_merge_carries_what_fills_a_counter() -> None:
+    one, other = Histogram(), Histogram()
+    for histogram in (one, other):
+        histogram.record(0.002)
+        histogram._add(_bucket(0.002), (1 << 32) - 2)  # one below full
+    one.merge(other)
+    assert one.count == 2 * ((1 << 32) - 1)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 import netio
 from netio.body import BytesBody, IteratorBody
 from netio.errors import CredentialsError, InvalidURL, RequestBodyError
 from netio.message import Request, Response
-from netio.policy import Auth, BasicAuth, BearerAuth, DigestAuth, NetrcAuth, UserinfoAuth
+from netio.policy import Auth, BasicAuth, BearerAuth, DigestAuth, NetrcAuth, Redirects, UserinfoAuth
 from netio.policy._auth import MAX_STEPS
 from netio.testing import FakeClock, MemoryNetwork
 from netio.url import URL
-from tests.policy.web import Web, answer, ask
+from tests.policy.web import Web, answer, ask, redirect, request
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +121,18 @@ async def test_auth_02_no_secret_shows_in_a_repr_an_error_or_a_url(tmp_path: Pat
         assert base64.b64encode(b"user:hunter2").decode() not in shown
 
 
+async def test_credentials_for_the_first_origin_are_for_no_other() -> None:
+    web = Web({f"{A}/": redirect("https://b.test/"), "https://b.test/": redirect(f"{A}/2"), f"{A}/2": answer()})
+    first = BasicAuth("user", "secret").bound_to_first()
+    await ask(web, [Redirects(), first], f"{A}/")
+    assert [sent is not None for sent in web.sent("authorization")] == [True, False, False]
+    assert repr(first) == "<BasicAuth for the first origin>"
+    bound = first.bound_to("https://b.test")
+    assert repr(bound) == "<BasicAuth for https://b.test>"
+    await ask(web, [bound], f"{A}/2")
+    assert web.sent("authorization")[-1] is None
+
+
 # ---------------------------------------------------------------------- userinfo
 
 
@@ -136,7 +151,7 @@ async def test_userinfo_is_sent_by_basic(url: str, pair: str | None) -> None:
     assert web.sent("authorization") == [None if pair is None else basic(pair)]
 
 
-async def test_req_07_userinfo_is_not_sent_without_the_policy_nor_in_the_target() -> None:
+async def test_req_07_userinfo_is_never_in_the_target() -> None:
     async with MemoryNetwork() as network:
         web = Web({"http://a.test/": answer()})
         web.serve(network, "http://a.test")
@@ -145,7 +160,7 @@ async def test_req_07_userinfo_is_not_sent_without_the_policy_nor_in_the_target(
             async with netio.Session(policies=policies, **options) as session:
                 assert (await session.get("http://user:secret@a.test/")).status_code == 200
     assert web.urls == ["http://a.test/"] * 2
-    assert web.sent("authorization") == [None, basic("user:secret")]
+    assert web.sent("authorization") == [basic("user:secret")] * 2
     assert not any("secret" in str(sent.url) for sent in web.requests)
 
 
@@ -303,6 +318,48 @@ async def test_an_error_in_a_flow_closes_the_response() -> None:
 
 async def pieces() -> AsyncIterator[bytes]:
     yield b"once"
+
+
+class Mine(Exception):
+    pass
+
+
+class EndsBadly(Auth):
+    """Goes on for ever, and raises when it is ended."""
+
+    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+        try:
+            while True:
+                yield request
+        finally:
+            raise Mine
+
+
+class EndsSlowly(Auth):
+    """Goes on for ever, and has something to wait for when it is ended."""
+
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+        try:
+            while True:
+                yield request
+        finally:
+            await checkpoint()
+
+
+@pytest.mark.parametrize("flow", [EndsBadly, EndsSlowly])
+async def test_pool_10_a_flow_that_fails_or_is_cancelled_when_it_is_ended_closes_the_response(flow: type[Auth]) -> None:
+    web = open_site()
+
+    async def send(given: Request) -> Response:
+        if len(web.requests) == MAX_STEPS - 1 and flow is EndsSlowly:
+            scope.cancel()
+        return await web(given)
+
+    with anyio.CancelScope() as scope:
+        with pytest.raises(Mine) if flow is EndsBadly else nullcontext():
+            await flow(origins="http://a.test")(request("http://a.test/", is_streamed=True), send)
+    assert scope.cancelled_caught == (flow is EndsSlowly)
+    assert [source.is_closed for source in web.sources] == [True] * MAX_STEPS
 
 
 async def test_a_body_that_cannot_be_sent_twice_is_an_error() -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netio import errors
 from netio.errors import CircuitOpen, TotalTimeout
 from netio.message import Request, Response
-from netio.policy import State
+from netio.policy import CircuitBreaker, State
 from netio.testing import FakeClock, cancel_everywhere
 from tests.policy.breakers import ORIGIN, make_breaker, open_circuit
 from tests.policy.retries import Pending, Scripted, make_request
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 # ---------------------------------------------------------------------- what counts
 
@@ -37,6 +42,10 @@ FAILURES: dict[str, bool | None] = {
     "TimeoutError": True,
     "RequestError": True,
     "DecodeError": True,
+    "ProxyError": True,
+    "AddressRefused": None,
+    "BodyTooLarge": None,
+    "EventStreamError": None,
     "RedirectError": None,
     "TooManyRedirects": None,
     "CredentialsError": None,
@@ -67,6 +76,14 @@ async def test_errors_of_the_network_are_failures_and_our_own_say_nothing(name: 
             await breaker(make_request(clock=clock), Scripted(getattr(errors, name)("x")))
     assert (breaker.state(ORIGIN) is State.OPEN) == (is_failure is True)
     assert breaker.stats()[ORIGIN].rates.calls == (0 if is_failure is not False else 2)
+
+
+async def test_proxy_that_wants_credentials_says_nothing_about_the_peer() -> None:
+    breaker, clock = make_breaker(), FakeClock()
+    for status in (407, 502):
+        with pytest.raises(errors.ProxyError):
+            await breaker(make_request(clock=clock), Scripted(errors.ProxyError("no", status_code=status)))
+    assert breaker.stats()[ORIGIN].rates[:2] == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -273,3 +290,41 @@ async def test_streamed_answer_is_judged_by_its_head_and_left_open() -> None:
     response = await breaker(make_request(is_streamed=True), stream)
     assert not response.is_closed
     await response.aclose()
+
+
+def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits")
+
+
+@given(
+    calls=st.lists(st.tuples(st.integers(0, 300), st.booleans(), st.integers(0, 200)), max_size=60),
+    slow_seconds=st.sampled_from([None, 1.0]),
+)
+def test_calls_that_are_only_counted_are_in_the_window_by_time_like_all_others(
+    calls: list[tuple[int, bool, int]], slow_seconds: float | None
+) -> None:
+    clock, model = FakeClock(), list[tuple[float, bool, bool]]()
+    breaker = CircuitBreaker(window_seconds=10.0, minimum_calls=1_000, slow_seconds=slow_seconds)
+
+    async def send(request: Request) -> Response:
+        clock._now += took / 100
+        return Response(503 if is_failure else 200, request=request)
+
+    for pause, is_failure, took in calls:
+        clock._now += pause / 100
+        assert finish(breaker(make_request(clock=clock), send)).status_code == (503 if is_failure else 200)
+        model.append((clock.now(), is_failure, slow_seconds is not None and took / 100 >= slow_seconds))
+    breaker._clock = clock
+    if calls:
+        rates = breaker.stats()[ORIGIN].rates
+        young = [each for each in model if each[0] > clock.now() - 10.0]
+        perhaps = [each for each in model if each[0] > clock.now() - 11.001]
+        assert len(young) <= rates.calls <= len(perhaps)
+        assert sum(each[1] for each in young) <= rates.failures <= sum(each[1] for each in perhaps)
+        assert sum(each[2] for each in young) <= rates.slow <= sum(each[2] for each in perhaps)

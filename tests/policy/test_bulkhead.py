@@ -11,10 +11,12 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from netio.deadline import SystemClock
 from netio.errors import BulkheadFull, ConnectError, TotalTimeout
 from netio.message import Request, Response
 from netio.observe import Event, Refused
 from netio.policy import AdaptiveLimit, Bulkhead
+from netio.policy._wait import wait_until
 from netio.testing import FakeClock, cancel_everywhere
 from tests.policy.retries import Pending, Scripted, make_request
 
@@ -278,3 +280,8 @@ async def test_adaptive_limit_stands_around_a_function() -> None:
 def test_bulkhead_refuses_nonsense(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"Bulkhead\."):
         Bulkhead(**options)
+
+
+async def test_wait_whose_time_is_over_before_it_begins_ends_at_once() -> None:
+    clock = SystemClock()
+    assert not await wait_until(anyio.Event(), clock.now() - 1.0, clock)

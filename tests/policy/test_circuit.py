@@ -275,7 +275,7 @@ def test_disabled_lets_all_through_and_counts_nothing() -> None:
 def test_window_by_count_holds_the_last_calls(calls: list[tuple[bool, bool, int]], size: int) -> None:
     window, model = CountWindow(size), list[tuple[bool, bool]]()
     for is_failure, is_slow, successes in calls:
-        window.add_successes(0.0, successes)
+        window.add_successes(successes)
         window.add(0.0, is_failure, is_slow)
         model += [(False, False)] * successes + [(is_failure, is_slow)]
         last = model[-size:]
@@ -300,7 +300,7 @@ def test_window_by_time_is_empty_after_its_time() -> None:
     window = TimeWindow(10.0)
     for second in range(5):
         window.add(float(second), True, True)
-        window.add_successes(float(second), 2)
+        window.add_successes(2)
     assert window.rates(4.0) == Rates(15, 5, 5)
     assert window.rates(20.0) == Rates(0, 0, 0)
 

@@ -7,7 +7,8 @@ import traceback
 import pytest
 
 from netio.message import Policy, Request, Response, Send
-from netio.policy import CircuitBreaker, Retry, compose
+from netio.policy import CircuitBreaker, Redirects, Retry, compose
+from tests.policy.retries import make_request, make_retry
 
 pytestmark = pytest.mark.anyio
 
@@ -104,3 +105,22 @@ async def test_error_passes_through_all_policies() -> None:
 def test_rt_05_two_retries_are_refused() -> None:
     with pytest.raises(ValueError, match="more than one Retry"):
         compose([Retry(), CircuitBreaker(), Retry()], answer)
+
+
+@pytest.mark.parametrize(
+    ("fails_before", "fails_after", "status"), [(0, 2, 200), (1, 1, 200), (2, 0, 200), (2, 1, 503)]
+)
+async def test_rt_05_redirects_do_not_multiply_attempts(fails_before: int, fails_after: int, status: int) -> None:
+    script = [*[503] * fails_before, 302, *[503] * fails_after, 200]
+    sent: list[str] = []
+
+    async def send(request: Request) -> Response:
+        sent.append(request.url.target)
+        status = script.pop(0)
+        headers = [("Location", "/there")] if status == 302 else []
+        return Response(status, request=request, headers=headers)
+
+    retry, clock = make_retry(attempts=3)
+    response = await compose([Redirects(), retry], send)(make_request(clock=clock))
+    assert response.status_code == status
+    assert sent == ["/"] * (fails_before + 1) + ["/there"] * min(fails_after + 1, 3 - fails_before)

@@ -17,8 +17,8 @@ from netio.body import BytesBody
 from netio.message import Request, Response
 from netio.policy import DigestAuth
 from netio.policy._challenges import MAX_CHALLENGES, Challenge, challenges, parameters_at, quoted
-from netio.policy._digest import Nonce, strongest
-from tests.policy.web import Answer, Web, answer, ask
+from netio.policy._digest import MAX_NONCES, Nonce, strongest
+from tests.policy.web import Answer, Web, answer, ask, request
 
 pytestmark = pytest.mark.anyio
 
@@ -339,3 +339,22 @@ async def test_what_is_learned_is_shared_by_all_that_is_bound_from_one() -> None
     for _ in range(2):
         await ask(web, [policy.bound_to(A)], f"{A}/")
     assert server.counts == {"nonce1": [1, 2]}
+
+
+async def test_nonces_of_so_many_origins_are_remembered_and_the_oldest_are_forgotten() -> None:
+    digest = DigestAuth("u", "p").bound_to_first()
+    asked: list[Request] = []
+
+    async def send(sent: Request) -> Response:
+        asked.append(sent)
+        if "authorization" in sent.headers:
+            return Response(200, request=sent)
+        return Response(401, request=sent, headers={"www-authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
+
+    for number in range(MAX_NONCES + 1):
+        await digest(request(f"http://{number}.test/"), send)
+    assert len(digest._nonces) == MAX_NONCES
+    asked.clear()
+    for number in (MAX_NONCES, 0):
+        assert (await digest(request(f"http://{number}.test/"), send)).status_code == 200
+    assert ["authorization" in sent.headers for sent in asked] == [True, False, True]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,7 @@ from netio.errors import ConnectError, ReadTimeout
 from netio.message import Request, Response
 from netio.observe import Event, Hedged
 from netio.policy import Hedge, RetryBudget
-from netio.policy._latencies import LEAST, REFRESH, SIZE, Latencies
+from netio.policy._latencies import LEAST, SIZE, Latencies
 from netio.testing import FakeClock, cancel_everywhere
 from tests.policy.retries import Hasty, Pending, make_request
 
@@ -72,6 +74,7 @@ async def hedged(*attempts: tuple[float, Outcome], delay: float = 1.0) -> tuple[
     send = Timed(clock, *attempts)
     hedge = Hedge(delay, budget=RetryBudget.unlimited())
     took, outcome = await run(clock, lambda: hedge(make_request(clock=clock), send))
+    await clock.advance(delay)
     assert clock.sleepers == 0
     return took, outcome, send
 
@@ -205,12 +208,9 @@ async def test_origins_have_latencies_of_their_own() -> None:
 @given(samples=st.lists(st.floats(0, 100), max_size=3 * SIZE), share=st.floats(0.01, 1.0))
 def test_percentile_is_that_of_the_last_samples(samples: list[float], share: float) -> None:
     latencies = Latencies(share)
-    for number, sample in enumerate(samples):
-        latencies.add(sample)
-        if number % REFRESH == 0 or number + 1 == LEAST:
-            last = sorted(samples[max(0, number + 1 - SIZE) : number + 1])
-            expected = None if len(last) < LEAST else last[math.ceil(share * len(last)) - 1]
-            assert latencies.percentile == expected
+    latencies.samples.extend(samples)
+    last = sorted(samples[-SIZE:])
+    assert latencies.percentile() == (None if len(last) < LEAST else last[math.ceil(share * len(last)) - 1])
 
 
 async def test_call_hedges_a_function() -> None:
@@ -231,20 +231,132 @@ async def test_call_hedges_a_function() -> None:
     assert await run(clock, lambda: learning.call(slow_then_fast, 8)) == (0.5, 8)
 
 
-async def test_rt_07_cancelled_anywhere_nothing_is_left_open() -> None:
-    clock = Hasty()
+class Stepping:
+    """A send whose attempts each take so many checkpoints."""
+
+    def __init__(self, *attempts: tuple[int, int]) -> None:
+        self.attempts = list(attempts)
+        self.running = 0
+        self.responses: list[Response] = []
+
+    async def __call__(self, request: Request) -> Response:
+        steps, status = self.attempts.pop(0)
+        self.running += 1
+        try:
+            for _ in range(steps):
+                await checkpoint()
+        finally:
+            self.running -= 1
+        self.responses.append(Response(status, request=request, source=Pending()))
+        return self.responses[-1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "result"),
+    [
+        ((40, 200), (5, 201), 201),
+        ((15, 200), (40, 201), 200),
+        ((15, 503), (20, 500), 503),
+        ((15, 503), (20, 201), 201),
+        ((20, 200), (5, 500), 200),
+    ],
+)
+async def test_rt_07_cancelled_anywhere_nothing_is_left_open_or_under_way(
+    first: tuple[int, int], second: tuple[int, int], result: int
+) -> None:
     hedge = Hedge(1.0, budget=RetryBudget.unlimited())
-    sends: list[Timed] = []
+    sends: list[Stepping] = []
+    statuses: set[int] = set()
 
     async def scenario() -> None:
-        sends.append(Timed(clock, (2.0, 503), (2.0, 200)))
-        async with await hedge(make_request(clock=clock), sends[-1]):
-            pass
+        sends.append(Stepping(first, second))
+        async with await hedge(make_request(clock=Hasty()), sends[-1]) as response:
+            statuses.add(response.status_code)
 
     async def after() -> None:
+        assert [send.running for send in sends if send.running] == []
         assert [response for send in sends for response in send.responses if not response.is_closed] == []
+        (peer,) = hedge._peers.values()
+        assert (peer.waiting, peer._races) == ({}, {})
 
-    assert await cancel_everywhere(scenario, after) >= 2
+    assert await cancel_everywhere(scenario, after) >= 8
+    assert statuses == {result}
+    assert [send.attempts for send in sends].count([]) > len(sends) / 3  # the hedge was under way
+
+
+async def test_rt_07_hedge_that_wins_leaves_an_outer_cancellation_alone() -> None:
+    clock, inner = FakeClock(), anyio.CancelScope()
+    send = Timed(clock, (60.0, 200), (0.5, 201))
+    outcomes: list[str] = []
+
+    async def one() -> None:
+        with inner:
+            async with await Hedge(1.0)(make_request(clock=clock), send):
+                outcomes.append("answered")
+            inner.cancel()
+            await checkpoint()
+            outcomes.append("not reached")
+        outcomes.append("after the scope")
+        await checkpoint()
+        outcomes.append("and not cancelled")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(one)
+        await clock.advance(3.0)
+    assert outcomes == ["answered", "after the scope", "and not cancelled"]
+
+
+async def test_hedge_runs_in_the_context_of_its_request() -> None:
+    clock, seen = FakeClock(), list[str]()
+    user: ContextVar[str] = ContextVar("user")
+    hedge = Hedge(1.0, budget=RetryBudget.unlimited())
+
+    async def slow(request: Request) -> Response:
+        seen.append(user.get())
+        await clock.sleep(60.0 if seen.count(user.get()) == 1 else 0.5)
+        return Response(200, request=request)
+
+    async def one(name: str) -> None:
+        user.set(name)
+        await hedge(make_request(clock=clock), slow)
+
+    async with anyio.create_task_group() as group:
+        for name in "ab":
+            group.start_soon(one, name)
+            await clock.advance(0.25)
+        await clock.advance(2.0)
+    assert seen == ["a", "b", "a", "b"]
+
+
+async def test_timer_is_shared_and_ends_when_nobody_waits() -> None:
+    clock = FakeClock()
+    hedge = Hedge(1.0, budget=RetryBudget.unlimited())
+    send = Timed(clock, *[(0.5, 200)] * 100)
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(hedge.around, make_request(clock=clock), send)
+        await clock.advance(0.25)
+        assert clock.sleepers == 101
+        await clock.advance(0.5)
+        assert clock.sleepers == 1
+        await clock.advance(0.5)
+    assert (clock.sleepers, len(send.sent)) == (0, 100)
+
+
+async def test_shorter_delay_is_kept_while_the_timer_sleeps_for_a_longer_one() -> None:
+    clock = FakeClock()
+    hedge = Hedge(percentile=1.0, budget=RetryBudget.unlimited())
+    peer = hedge._peers[make_request().url.origin]
+    peer.delay = 10.0
+    slow = Timed(clock, (60.0, 200), (0.5, 200))
+    quick = Timed(clock, (60.0, 200), (0.5, 200))
+    async with anyio.create_task_group() as group:
+        group.start_soon(hedge.around, make_request(clock=clock), slow)
+        await clock.advance(1.0)
+        peer.delay = 2.0
+        group.start_soon(hedge.around, make_request(clock=clock), quick)
+        await clock.advance(20.0)
+    assert [[sent - 1_000.0 for sent in send.sent] for send in (slow, quick)] == [[0.0, 10.0], [1.0, 3.0]]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,15 @@ from random import Random
 
 import anyio
 import pytest
+from hypothesis import settings
 
 import netio
 from netio.testing import MemoryNetwork, MemoryStream
 
 pytestmark = pytest.mark.anyio
 
-REQUESTS = 1_000
+REQUESTS = 5 * settings().max_examples
+"""500, and 100,000 under `make fuzz`."""
 TASKS = 20
 BREAKS = 0.3
 """The share of requests that meet a break."""
@@ -61,6 +63,7 @@ class Breaking:
         stream.reset() if self.random.random() < 0.5 else stream.close()
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_rt_01_peer_that_breaks_off_anywhere_executes_no_post_twice(seed: int) -> None:
     server = Breaking(seed)

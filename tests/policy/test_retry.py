@@ -29,7 +29,11 @@ DECISIONS = {
     "StreamReset": True,
     "ReadTimeout": True,
     "WriteTimeout": True,
+    "ProxyError": True,
     "CertificateError": False,
+    "AddressRefused": False,
+    "EventStreamError": False,
+    "BodyTooLarge": False,
     "InvalidRequest": False,
     "InvalidURL": False,
     "RequestBodyError": False,
@@ -53,6 +57,41 @@ DECISIONS = {
 
 
 # ---------------------------------------------------------------------- what is sent again
+
+
+@pytest.mark.parametrize(
+    ("first", "sent"), [(ReadTimeout("slow"), True), (ConnectError("refused"), False), (503, True)]
+)
+async def test_rt_01_error_says_that_it_was_sent_if_any_attempt_was(first: RequestError | int, sent: bool) -> None:
+    retry, clock = make_retry()
+    with pytest.raises(errors.CircuitOpen) as caught:
+        await retry(make_request(clock=clock), Scripted(first, errors.CircuitOpen("open")))
+    assert (caught.value.sent, len(caught.value.attempts)) == (sent, 1)
+
+
+def _is_error(outcome: Response | Exception) -> bool:
+    return isinstance(outcome, Exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (errors.ProxyError("refused", status_code=407), 1),
+        (errors.ProxyError("refused", status_code=403), 1),
+        (errors.ProxyError("refused", status_code=429), 2),
+        (errors.ProxyError("refused", status_code=503), 2),
+        (errors.ProxyError("silent"), 2),
+        (errors.ResolveError("no name", kind="invalid"), 1),
+        (errors.ResolveError("not now", kind="timeout"), 2),
+        (errors.ResolveError("not yet", kind="missing"), 2),
+        (errors.AddressRefused("private", address="10.0.0.1"), 1),
+    ],
+)
+async def test_what_will_be_the_same_the_next_time_is_not_sent_again(error: RequestError, attempts: int) -> None:
+    assert await attempts_for(make_request(), error, 200) == attempts
+    everything = {"errors": RequestError}
+    assert await attempts_for(make_request(), error, 200, **everything) == attempts
+    assert await attempts_for(make_request(), error, 200, when=_is_error) == 2  # who decides, decides
 
 
 def test_table_of_decisions_names_every_error() -> None:
@@ -187,12 +226,14 @@ async def test_each_request_has_its_own_count() -> None:
         assert (await retry(make_request(), Scripted(503, 200))).status_code == 200
 
 
-async def test_the_same_request_is_passed_on_each_time() -> None:
+async def test_the_first_attempt_is_the_request_itself_and_a_copy_says_how_often_it_was_sent() -> None:
     retry, _ = make_retry()
     send = Scripted(503, 503, 200)
     request = make_request()
     await retry(request, send)
-    assert all(each is request for each in send.requests)
+    assert send.requests[0] is request
+    assert [each.repeats for each in send.requests] == [0, 1, 2]
+    assert {each.url for each in send.requests} == {request.url}
 
 
 async def test_last_error_says_which_attempt_it_was() -> None:

@@ -111,6 +111,33 @@ async def test_others_are_sent_by_themselves(options: dict[str, Any]) -> None:
     assert send.sent == 2
 
 
+async def test_others_to_the_same_target_share_among_themselves() -> None:
+    clock, send = FakeClock(), Held()
+    users = Users(SingleFlight(), send, clock)
+    go, held = anyio.Event(), send.go
+
+    def of(user: str) -> Request:
+        return get(headers=[("Authorization", user)], clock=clock)
+
+    async with anyio.create_task_group() as group:
+        for name, user in (("a1", "a"), ("b1", "b"), ("b2", "b"), ("a2", "a"), ("c1", "c")):
+            group.start_soon(users.one, name, of(user))
+            await clock.advance(0)
+        assert send.sent == 3
+        users.scopes["a1"].cancel()  # its target is free for a moment: a2 flies there
+        await clock.advance(0)
+        send.go = go
+        group.start_soon(users.one, "b3", of("b"))  # the second of a user that flies elsewhere
+        group.start_soon(users.one, "d1", of("d"))
+        await clock.advance(0)
+        assert send.sent == 5
+        go.set()
+        held.set()
+    contents = {name: response.content for name, response in users.outcomes.items()}
+    assert contents == {"b1": b"2", "b2": b"2", "b3": b"2", "c1": b"3", "a2": b"4", "d1": b"5"}
+    assert (users.flights._flights, users.flights._others, users.flights._landings) == ({}, 0, {})
+
+
 async def test_posts_are_never_shared() -> None:
     clock, send = FakeClock(), Held()
     users = Users(SingleFlight(), send, clock)
@@ -225,6 +252,31 @@ async def test_answer_that_was_not_read_is_not_shared() -> None:
     assert sent == 2
 
 
+async def test_what_follows_the_body_is_shared_too() -> None:
+    clock, send = FakeClock(), Held()
+    fields = (("content-type", "text/plain"),)
+
+    async def with_trailers(request: Request) -> Response:
+        response = await send(request)
+        return Response.received(200, request, fields, "OK", "HTTP/2", response.content, (("x-sum", "1"),))
+
+    flights, responses = SingleFlight(), list[Response]()
+
+    async def one() -> None:
+        responses.append(await flights(get(clock=clock), with_trailers))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(one)
+        await clock.advance(0)
+        send.go.set()
+    assert send.sent == 1
+    assert [response.trailers["x-sum"] for response in responses] == ["1", "1"]
+    assert [(response.http_version, response.headers["content-type"]) for response in responses] == [
+        ("HTTP/2", "text/plain")
+    ] * 2
+
+
 async def test_flights_are_bounded() -> None:
     clock, send = FakeClock(), Held()
     users = Users(SingleFlight(limit=1), send, clock)
@@ -280,9 +332,10 @@ async def test_cancelled_anywhere_no_flight_is_left() -> None:
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(flights.around, get(clock=clock), answer)
+                group.start_soon(flights.around, get(method="HEAD", clock=clock), answer)
             await flights(get(clock=clock), answer)
 
     async def after() -> None:
-        assert flights._flights == {}
+        assert (flights._flights, flights._others, flights._landings) == ({}, 0, {})
 
     assert await cancel_everywhere(scenario, after) >= 2

@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
 
 from netio.deadline import NEVER, Clock
 from netio.headers import Field
@@ -37,7 +39,9 @@ Page = Answer | Callable[[Request], Answer]
 
 
 def answer(status: int = 200, fields: Mapping[str, str] | Iterable[Field] = (), body: bytes = b"") -> Answer:
-    return Answer(status, list(fields.items() if isinstance(fields, Mapping) else fields), body)
+    if isinstance(fields, Mapping):
+        fields = cast("Mapping[str, str]", fields).items()
+    return Answer(status, list(fields), body)
 
 
 def redirect(location: str | None, status: int = 302, body: bytes = b"moved") -> Answer:
@@ -96,14 +100,16 @@ class Web:
 
     # ------------------------------------------------------------------ on a network
 
-    def serve(self, network: MemoryNetwork, *origins: str) -> None:
+    def serve(self, network: MemoryNetwork, *origins: str, tls: ssl.SSLContext | None = None) -> None:
         for each in origins:
             origin = URL(each).origin
-            network.listen(origin.host, origin.port, self._handler(origin))
+            network.listen(origin.host, origin.port, self._handler(origin, tls if origin.is_tls else None))
 
-    def _handler(self, origin: Origin) -> Callable[[ByteStream], Any]:
+    def _handler(self, origin: Origin, tls: ssl.SSLContext | None) -> Callable[[ByteStream], Any]:
         async def handle(stream: ByteStream) -> None:
             received = b""
+            if tls is not None:
+                stream = await TLSStream.wrap(stream, server_side=True, ssl_context=tls, standard_compatible=False)
             while True:
                 while b"\r\n\r\n" not in received:
                     try:

@@ -68,7 +68,8 @@ class World:
         self.dials.append(Dial(origin, ticket))
         self.dials_so_far += 1
 
-    def _close(self, connection: FakeConnection) -> None:
+    def _close(self, connection: FakeConnection, why: str) -> None:
+        assert why
         assert not connection.is_closed, "closed twice"
         assert not connection.held or connection is self._being_dropped, "closed while in use"
         connection.is_closed = True

@@ -109,6 +109,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def drop(self, number: int) -> None:
         self.world.drop(_one(self.world.connections, number))
 
+    @precondition(lambda self: self.world.open)
+    @rule(number=NUMBERS)
+    def move(self, number: int) -> None:
+        connection = _one(self.world.open, number)
+        self.world.ledger.moved(connection)
+        member = self.world.ledger._members.get(connection)
+        assert member is None or (member.used and not member.places)
+
     @rule(origin=ORIGINS)
     def drop_idle(self, origin: Origin) -> None:
         self.world.ledger.drop_idle(origin)

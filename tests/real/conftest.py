@@ -18,6 +18,8 @@ import trustme
 
 import netio
 from netio.cli.origin_app import OriginApp
+from tests.real.httpbin_origin import httpbin as httpbin
+from tests.real.httpbin_origin import httpbin_process as httpbin_process
 
 Way = Literal["http1", "http1-tls", "http2-tls", "http2-clear"]
 WAYS: tuple[Way, ...] = ("http1", "http1-tls", "http2-tls", "http2-clear")

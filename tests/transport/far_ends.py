@@ -14,9 +14,9 @@ from anyio.abc import ByteStream, SocketAttribute, SocketListener
 
 from netio.testing import MemoryStream
 from netio.transport import Dial, Dialer, Link, Runtime, TLSChannel
-from netio.transport._dial import shake_hands
 from netio.transport._socket_link import SocketLink
 from netio.transport._socket_stream import SocketStream
+from netio.transport._tls_client import shake_hands
 from netio.url import Origin
 
 HOST = "example.test"
@@ -74,6 +74,10 @@ class TLSPeer(ByteStream):
             except ssl.SSLError:
                 await self._flush()
                 raise
+
+    @property
+    def object(self) -> ssl.SSLObject:
+        return self._object
 
     @property
     def alpn(self) -> str | None:

@@ -185,7 +185,7 @@ async def cut(peer: ByteStream) -> None:
 
 async def reset(peer: ByteStream) -> None:
     """Break the connection: RST, or what a stream in memory has for it."""
-    stream = lowest(peer)
+    stream = lowest(lowest(peer))  # TLS may be inside TLS
     raw = stream.extra(SocketAttribute.raw_socket, None)
     if raw is None:
         stream.reset()  # type: ignore[attr-defined]

@@ -8,15 +8,18 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import ByteStream, SocketListener
 
+from netio.deadline import SystemClock
 from netio.errors import ConnectError, ResolveError
 from netio.testing import cancel_everywhere, ways_to_cancel
-from netio.transport import Dial, Dialer, Link, Runtime
+from netio.transport import Address, Dial, Dialer, Link, Network, Runtime, SystemResolver
 from netio.url import Origin
 from tests.transport.far_ends import OTHER_HOST as NAME
 from tests.transport.far_ends import TLSPeer, client_context, listen, port_of
@@ -42,18 +45,14 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
                     raise failure
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
 
-        monkeypatch.setattr("netio.transport._dial.socket.getaddrinfo", getaddrinfo)
+        monkeypatch.setattr("netio.transport._dns_system.socket.getaddrinfo", getaddrinfo)
 
     return set_answer
 
 
-@pytest.fixture
-def short_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netio.transport._dial.ATTEMPT_DELAY", 0.02)
-
-
 def dialer(runtime: Runtime, connect: Callable[[str, int], Awaitable[ByteStream]] | None = None) -> Dialer:
-    return Dialer(runtime, verify=client_context(), alpn=("http/1.1",), connect=connect)
+    network = None if connect is not None else Network(resolver=SystemResolver(), attempt_delay=0.02)
+    return Dialer(runtime, verify=client_context(), alpn=("http/1.1",), connect=connect, network=network)
 
 
 async def free_port() -> int:
@@ -62,9 +61,12 @@ async def free_port() -> int:
 
 
 @asynccontextmanager
-async def dialed(runtime: Runtime, origin: Origin) -> AsyncIterator[Link]:
+async def dialed(runtime: Runtime, origin: Origin, network: Network | None = None) -> AsyncIterator[Link]:
+    by = dialer(runtime)
+    if network is not None:
+        by = Dialer(runtime, verify=client_context(), alpn=("http/1.1",), network=network)
     with anyio.fail_after(5):
-        link = await dialer(runtime).dial(Dial(origin))
+        link = await by.dial(Dial(origin))
     try:
         yield link
     finally:
@@ -116,19 +118,16 @@ async def test_dns_06_a_label_that_is_too_long_does_not_resolve(runtime: Runtime
 
 
 async def test_an_address_is_not_looked_up(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netio.transport._dial._getaddrinfo", None)
+    monkeypatch.setattr("netio.transport._dns_system.getaddrinfo", None)
     async with await listen() as listener, dialed(runtime, Origin("http", "127.0.0.1", port_of(listener))):
         peer = await listener.accept()
         await peer.aclose()
 
 
-async def test_if_the_first_address_refuses_the_second_is_taken_at_once(
-    runtime: Runtime, resolve: Resolve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("netio.transport._dial.ATTEMPT_DELAY", 60)
-    resolve("127.0.0.1", "127.0.0.1", "127.0.0.2")
+async def test_if_the_first_address_refuses_the_second_is_taken_at_once(runtime: Runtime) -> None:
+    network = Network(hosts={NAME: ["127.0.0.1", "127.0.0.1", "127.0.0.2"]}, attempt_delay=60)
     async with await listen("127.0.0.2") as listener:
-        async with dialed(runtime, Origin("http", NAME, port_of(listener))):
+        async with dialed(runtime, Origin("http", NAME, port_of(listener)), network):
             peer = await listener.accept()
             assert await goes_to_end(peer) is False
         assert await read_to_end(peer) == b""
@@ -146,7 +145,7 @@ async def test_dns_03_if_all_addresses_refuse_each_is_named(runtime: Runtime, re
     resolve("127.0.0.1", "127.0.0.2", "127.0.0.1")
     with pytest.raises(ConnectError) as caught:
         await dialer(runtime).dial(Dial(Origin("http", NAME, await free_port())))
-    assert str(caught.value).endswith("127.0.0.1: connection refused; 127.0.0.2: connection refused")
+    assert str(caught.value).endswith("127.0.0.1, 127.0.0.2: connection refused")
 
 
 @pytest.fixture
@@ -164,7 +163,6 @@ def black_hole() -> Iterator[tuple[str, int]]:
             filler.close()
 
 
-@pytest.mark.usefixtures("short_delay")
 async def test_if_the_first_address_does_not_answer_the_second_is_tried_too(
     black_hole: tuple[str, int], runtime: Runtime, resolve: Resolve
 ) -> None:
@@ -177,43 +175,38 @@ async def test_if_the_first_address_does_not_answer_the_second_is_tried_too(
         await peer.aclose()
 
 
+class Hasty:
+    """A clock by which a second passes at every look: whatever is due later is due now."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def now(self) -> float:
+        self._now += 1.0
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep_forever()
+
+
 async def test_of_two_addresses_that_answer_the_loser_is_closed(
-    runtime: Runtime, resolve: Resolve, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netio.transport._dial.ATTEMPT_DELAY", 0)
-    resolve("127.0.0.1", "127.0.0.2")
+    monkeypatch.setattr("netio.transport._dial_attempt._is_connected", lambda sock: False)  # as on a real network
+    network = Network(hosts={NAME: ["127.0.0.1", "127.0.0.2"]})
+    by = Dialer(runtime, verify=client_context(), alpn=(), network=network)
     before = open_sockets()
     async with await listen() as first, await listen("127.0.0.2", port_of(first)) as second:
-        async with dialed(runtime, Origin("http", NAME, port_of(first))):
-            peers = [await accept_all(listener) for listener in (first, second)]
-            flat = [peer for some in peers for peer in some]
-            ended = [await goes_to_its_end(peer) for peer in flat]
-            assert ended.count(False) == 1
-            await eventually(lambda: open_sockets() == before + 2 + 1 + len(flat))
+        dial = Dial(Origin("http", NAME, port_of(first)), Hasty())
+        link = await by.dial(dial)
+        peers = [await accept_all(listener) for listener in (first, second)]
+        flat = [peer for some in peers for peer in some]
+        assert len(flat) == 2
+        assert [await goes_to_its_end(peer) for peer in flat].count(False) == 1
+        await eventually(lambda: open_sockets() == before + 2 + 1 + len(flat))
+        link.abort()
         for peer in flat:
             await peer.aclose()
-
-
-async def test_of_two_that_connect_in_the_same_moment_one_is_closed(
-    runtime: Runtime, resolve: Resolve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The winner cancels the other attempts, but one that has connected already returns all the same."""
-    sockets: list[socket.socket] = []
-    both = anyio.Event()
-
-    async def connect_socket(address: str, port: int, runtime: Runtime) -> socket.socket:
-        sockets.append(socket.socket())
-        if len(sockets) == 2:
-            both.set()
-        with anyio.CancelScope(shield=True):
-            await both.wait()
-        return sockets[int(address[-1]) - 1]
-
-    monkeypatch.setattr("netio.transport._dial.ATTEMPT_DELAY", 0)
-    monkeypatch.setattr("netio.transport._dial.connect_socket", connect_socket)
-    resolve("127.0.0.1", "127.0.0.2")
-    async with dialed(runtime, Origin("http", NAME, 80)):
-        assert sorted(sock.fileno() == -1 for sock in sockets) == [False, True]
 
 
 async def accept_all(listener: SocketListener) -> list[ByteStream]:
@@ -260,8 +253,10 @@ async def test_pool_08_without_free_descriptors_it_fails_in_words_and_recovers(r
 
 async def phase_when_cancelled(runtime: Runtime, origin: Origin) -> str:
     dial = Dial(origin)
+    by = dialer(runtime)
     with anyio.move_on_after(0.05) as scope:
-        await dialer(runtime).dial(dial)
+        await by.dial(dial)
+    await by.aclose()
     assert scope.cancelled_caught is True
     return dial.phase
 
@@ -271,7 +266,7 @@ async def test_slow_01_a_dial_says_how_far_it_had_come(
 ) -> None:
     with monkeypatch.context() as patch:
         release = anyio.Event()
-        patch.setattr("netio.transport._dial.anyio.to_thread.run_sync", lambda *_, **__: release.wait())
+        patch.setattr("netio.transport._dns_system.anyio.to_thread.run_sync", lambda *_, **__: release.wait())
         assert await phase_when_cancelled(runtime, Origin("http", NAME, 80)) == "resolve"
     assert await phase_when_cancelled(runtime, Origin("https", *black_hole)) == "connect"
     async with await listen() as silent:
@@ -297,7 +292,6 @@ async def tls_server(host: str = "127.0.0.1") -> AsyncIterator[int]:
         group.cancel_scope.cancel()
 
 
-@pytest.mark.usefixtures("short_delay")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_pool_01_a_dial_may_be_cancelled_anywhere(runtime: Runtime, resolve: Resolve, scheme: str) -> None:
     """Resolving, a refusing address, connecting, the handshake: no socket is left, and the next dial works."""
@@ -315,10 +309,9 @@ async def test_pool_01_a_dial_may_be_cancelled_anywhere(runtime: Runtime, resolv
 
         with anyio.fail_after(20):
             runs = await cancel_everywhere(scenario, nothing_is_left, seconds=5)
-    assert runs >= 5 * len(ways_to_cancel())
+    assert runs >= (1 if scheme == "http" else 3) * len(ways_to_cancel())
 
 
-@pytest.mark.usefixtures("short_delay")
 async def test_pool_01_a_race_may_be_cancelled_anywhere(
     black_hole: tuple[str, int], runtime: Runtime, resolve: Resolve
 ) -> None:
@@ -337,7 +330,7 @@ async def test_pool_01_a_race_may_be_cancelled_anywhere(
             await eventually(lambda: open_sockets() <= before)
 
         with anyio.fail_after(20):
-            assert await cancel_everywhere(scenario, nothing_is_left, seconds=5) >= 5 * len(ways_to_cancel())
+            assert await cancel_everywhere(scenario, nothing_is_left, seconds=5) >= 2 * len(ways_to_cancel())
         group.cancel_scope.cancel()
 
 
@@ -347,3 +340,60 @@ async def close_at_its_end(stream: ByteStream) -> None:
             await read_to_end(stream)
         except anyio.BrokenResourceError:
             return
+
+
+async def test_pool_01_a_policy_that_waits_may_be_cancelled_anywhere(runtime: Runtime) -> None:
+    async def policy(address: Address) -> str | None:
+        await anyio.lowlevel.checkpoint()
+        return "not that one" if str(address.ip) == "127.0.0.1" else None
+
+    network = Network(hosts={NAME: ["127.0.0.1", "127.0.0.2"]}, address_policy=policy)
+    async with await listen("127.0.0.2") as listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, close_at_its_end)
+        before = open_sockets()
+
+        async def scenario() -> None:
+            by = Dialer(runtime, verify=client_context(), alpn=(), network=network)
+            link = await by.dial(Dial(Origin("http", NAME, port_of(listener))))
+            link.abort()
+
+        async def nothing_is_left() -> None:
+            await runtime.finish()
+            await eventually(lambda: open_sockets() <= before)
+
+        with anyio.fail_after(20):
+            assert await cancel_everywhere(scenario, nothing_is_left, seconds=5) >= 2 * len(ways_to_cancel())
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="the system has no unix sockets")
+async def test_pool_01_a_unix_socket_that_is_waited_for_may_be_cancelled_anywhere(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "full.sock")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as filler:
+        server.bind(path)
+        server.listen(0)
+        filler.connect(path)
+        by = Dialer(runtime, verify=client_context(), alpn=(), network=Network(unix_socket=path))
+        before, naps = open_sockets(), 0
+
+        class Clock(SystemClock):
+            async def sleep(self, seconds: float) -> None:
+                nonlocal naps
+                naps += 1
+                if naps % 3 == 0:  # so that the scenario has an end
+                    raise ConnectError("enough")
+                await anyio.lowlevel.checkpoint()
+
+        async def scenario() -> None:
+            with pytest.raises(ConnectError, match="enough"):
+                await by.dial(Dial(Origin("http", NAME, 80), Clock()))
+
+        async def nothing_is_left() -> None:
+            nonlocal naps
+            naps = 0
+            assert open_sockets() == before
+
+        with anyio.fail_after(20):
+            assert await cancel_everywhere(scenario, nothing_is_left, seconds=5) >= 2 * len(ways_to_cancel())

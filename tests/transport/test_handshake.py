@@ -44,7 +44,7 @@ class Hook:
 
 
 async def test_a_hook_is_asked_instead_of_the_network(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netio.transport._dial._getaddrinfo", None)
+    monkeypatch.setattr("netio.transport._dns_system.getaddrinfo", None)
     hook = Hook()
     link = await dialer(runtime, hook).dial(Dial(Origin("http", NAME, 8080)))
     assert hook.places == [(NAME, 8080)]

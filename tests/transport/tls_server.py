@@ -1,13 +1,15 @@
-"""The server's end of TLS without I/O, and the talk of the two ends."""
+"""Servers that speak TLS: one without I/O and the talk of the two ends, and one for HTTP in a network of memory."""
 
 from __future__ import annotations
 
 import ssl
 
+import anyio
 import pytest
+from anyio.abc import ByteStream
 
 from netio.transport import TLSChannel
-from tests.transport.far_ends import HOST, client_context, server_context
+from tests.transport.far_ends import HOST, TLSPeer, client_context, server_context
 
 
 class Server:
@@ -63,3 +65,61 @@ def connected(context: ssl.SSLContext | None = None, host: str = HOST) -> tuple[
     channel, server = TLSChannel(client_context(), host), Server(context)
     assert channel.decrypt(shake_hands(channel, server)) == b""
     return channel, server
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+LAST_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+
+
+class Site:
+    """An https server for `MemoryNetwork.listen`: answers each request with 200, and remembers what it has seen.
+
+    With `closes` each connection is for one request. A handshake that fails is in `refusals`.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None, *, closes: bool = False) -> None:
+        self.context = context or server_context()
+        self.answer = LAST_ANSWER if closes else ANSWER
+        self.closes = closes
+        self.connections = 0
+        self.resumed: list[bool] = []
+        self.names: list[str | None] = []
+        self.clients: list[str | None] = []
+        self.askers: list[tuple[str | None, bytes]] = []  # by each request: the certificate of its client, and its path
+        self.refusals: list[str] = []
+        self.requests: list[bytes] = []
+
+    async def __call__(self, stream: ByteStream) -> None:
+        self.connections += 1
+        self.context.sni_callback = self._note_name
+        peer = TLSPeer(stream, self.context)
+        try:
+            await peer.handshake()
+        except ssl.SSLError as error:
+            self.refusals.append(str(error.reason))
+            return
+        self.resumed.append(bool(peer.object.session_reused))
+        certificate = peer.object.getpeercert(binary_form=True)
+        client = None if certificate is None else ssl.DER_cert_to_PEM_cert(certificate)
+        self.clients.append(client)
+        try:
+            await self._answer(peer, client)
+        except (anyio.EndOfStream, ssl.SSLError):
+            await peer.aclose()
+
+    def _note_name(self, _: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
+        self.names.append(name)
+
+    async def _answer(self, peer: TLSPeer, client: str | None) -> None:
+        received = b""
+        while True:
+            while b"\r\n\r\n" not in received:
+                received += await peer.receive()
+            head, _, received = received.partition(b"\r\n\r\n")
+            self.requests.append(head)
+            self.askers.append((client, head.split()[1]))
+            await peer.send(self.answer)
+            if self.closes:
+                await peer.send_eof()
+                await peer.aclose()
+                return

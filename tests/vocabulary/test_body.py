@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json as jsonlib
-import tempfile
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -14,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netio.body import NO_BODY, BytesBody, IteratorBody, RequestBody, encode_body, measured
+from netio.body import NO_BODY, BytesBody, IteratorBody, RequestBody, measured
+from netio.encoding import encode_body
 from netio.errors import InvalidRequest, RequestBodyError
 
 pytestmark = pytest.mark.anyio
@@ -56,19 +55,6 @@ class Once:
 
     def __iter__(self) -> Iterator[bytes]:
         return self.chunks
-
-
-class Reader:
-    """A file-like object, whose iterators share one position."""
-
-    def __init__(self) -> None:
-        self.file = io.BytesIO(b"a\nb\n")
-
-    def read(self) -> bytes:
-        return self.file.read()
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self.file
 
 
 # ---------------------------------------------------------------------- kinds
@@ -242,27 +228,6 @@ async def test_rt_04_only_what_begins_anew_can_be_sent_twice(name: str) -> None:
         assert await read(body) == [b"a", b"b"]
         return
     with pytest.raises(RequestBodyError, match="has been read already"):
-        await read(body)
-
-
-@pytest.mark.parametrize("file", [Reader, lambda: io.BytesIO(b"a\nb\n")])
-async def test_rt_04_file_is_sent_once(file: Callable[[], Any]) -> None:
-    await check_file(file())
-
-
-@pytest.mark.parametrize("make", [tempfile.SpooledTemporaryFile, tempfile.NamedTemporaryFile, tempfile.TemporaryFile])
-async def test_rt_04_temporary_file_is_sent_once(make: Callable[[], Any]) -> None:
-    with make() as file:
-        file.write(b"a\nb\n")
-        file.seek(0)
-        await check_file(file)
-
-
-async def check_file(file: Any) -> None:
-    body = encode_body(content=file)
-    assert await read(body) == [b"a\n", b"b\n"]
-    assert not body.is_replayable
-    with pytest.raises(RequestBodyError):
         await read(body)
 
 

@@ -88,6 +88,7 @@ def test_invalid_requests_are_value_errors_too() -> None:
         ("ConnectionLost", "head", True),
         ("IncompleteBody", "body", True),
         ("ProtocolError", "head", True),
+        ("ProxyError", "proxy", False),
         ("StreamReset", "head", True),
     ],
 )

@@ -37,7 +37,7 @@ def disagreements(raw: bytes) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_every_disagreement_over_the_corpus_is_in_the_table(name: str) -> None:
+def test_diff_01_every_disagreement_over_the_corpus_is_in_the_table(name: str) -> None:
     assert None not in disagreements(STREAMS[name]).values()
 
 

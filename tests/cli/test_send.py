@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
-import tty
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ import pytest
 from netio.cli import main
 from netio.cli._origin import Origin
 from netio.cli.origin_app import content
-from tests.cli.conftest import SECONDS, Scripting, command, environment, read_to_the_end, run_netio
+from tests.cli.conftest import SECONDS, Scripting, command, environment, on_a_terminal, run_netio
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -68,13 +71,48 @@ def test_verbose_tells_about_url_protocol_connections_and_time(origin: Origin, c
     url = origin.http.replace("http://", "http://ann:secret@")
     code, output, errors = get(capfdbinary, "-v", f"{url}/bytes/5?q=ü#part")
     assert (code, head_and_body(output)[1]) == (0, content(5))
-    shown = re.sub(r"[\d.]+ ms", "N ms", errors).splitlines()
+    shown = re.sub(r"connection \d+", "connection N", re.sub(r"[\d.]+[mµ]?s\b", "T", errors)).splitlines()
     assert shown == [
         f"* URL: {origin.http}/bytes/5?q=%C3%BC",
         "* protocol: HTTP/1.1",
+        f"* connection N to {origin.http} at {origin.http.removeprefix('http://')}, HTTP/1.1",
         "* connections opened: 1",
-        "* head after N ms, 5 bytes of body after N ms",
+        "* 5 bytes of body, all in T",
     ]
+
+
+def test_items_make_the_request(origin: Origin, capfdbinary: Capture, tmp_path: Path) -> None:
+    assert main(["put", f"{origin.http}/echo", "name=Ada", "age:=36", "-b"]) == 0
+    assert json.loads(capfdbinary.readouterr().out) == {"name": "Ada", "age": 36}
+    assert main([f"{origin.http}/echo", "-f", "name=Ada", "ok:=true", "-b"]) == 0
+    assert capfdbinary.readouterr().out == b"name=Ada&ok=true"
+    (tmp_path / "a.txt").write_text("content")
+    assert main([f"{origin.http}/echo", "name=Ada", f"file@{tmp_path}/a.txt", "-b"]) == 0
+    sent = capfdbinary.readouterr().out
+    assert b'name="file"; filename="a.txt"' in sent
+    assert b"\r\n\r\nAda\r\n" in sent
+    assert main([f"{origin.http}/echo", "--raw", f"@{tmp_path}/a.txt", "-b"]) == 0
+    assert capfdbinary.readouterr().out == b"content"
+
+
+def test_fields_parameters_and_credentials_are_sent(origin: Origin, capfdbinary: Capture) -> None:
+    assert main([f"{origin.http}/headers", "X-One:1", "Accept:", "q==a b", "-a", "ann:secret", "-b"]) == 0
+    seen = json.loads(capfdbinary.readouterr().out)
+    fields = dict(seen["headers"]) if isinstance(seen["headers"], list) else seen["headers"]
+    assert (seen["query"], fields["x-one"], fields["authorization"]) == ("q=a+b", "1", "Basic YW5uOnNlY3JldA==")
+    assert "accept" not in fields
+
+
+def test_timings_are_drawn_on_stderr(origin: Origin, capfdbinary: Capture) -> None:
+    code, _, errors = get(capfdbinary, "--timings", f"{origin.http}/")
+    drawn = errors.splitlines()
+    assert code == 0
+    assert [line.split()[0] for line in drawn if line.startswith(("connect", "wait", "total"))] == [
+        "connect",
+        "wait",
+        "total",
+    ]
+    assert max(map(len, drawn)) <= 80
 
 
 def test_header_fields_of_the_command_line_are_sent(origin: Origin, capfdbinary: Capture) -> None:
@@ -98,13 +136,6 @@ def test_output_saves_the_body_and_prints_the_head(origin: Origin, capfdbinary: 
     assert (code, head_and_body(output)[1], errors) == (0, b"", "")
     assert path.read_bytes() == content(3_000_000)
     assert os.listdir(tmp_path) == ["body"]
-
-
-def test_a_body_cut_short_leaves_no_file_and_code_5(scripted: Scripting, capfdbinary: Capture, tmp_path: Path) -> None:
-    server = scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
-    code, _, errors = get(capfdbinary, "-o", str(tmp_path / "body"), server.url)
-    assert (code, os.listdir(tmp_path)) == (5, [])
-    assert "phase body" in one_line(errors)
 
 
 def test_a_file_that_cannot_be_written_is_code_6_before_anything_is_sent(
@@ -218,21 +249,6 @@ def test_ctrl_c_ends_the_command_in_silence_and_leaves_no_file(scripted: Scripti
     assert os.listdir(tmp_path) == []
 
 
-def on_a_terminal(*arguments: str) -> tuple[int, bytes]:
-    """Run the command with a pseudo-terminal as stdout and stderr; return its exit code and what the terminal got."""
-    screen, terminal = os.openpty()
-    try:
-        tty.setraw(terminal)  # as the bytes are, without LF turned into CRLF
-        with subprocess.Popen(
-            command(*arguments), env=environment(), stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal
-        ) as process:
-            os.close(terminal)
-            seen = read_to_the_end(screen)
-            return process.wait(SECONDS), seen
-    finally:
-        os.close(screen)
-
-
 def test_log_02_a_server_cannot_reach_the_terminal(scripted: Scripting) -> None:
     head = b"HTTP/1.1 200 \x9d0;title\r\nContent-Type: text/plain\r\nX-Evil: \x9b2J\r\nConnection: close\r\n\r\n"
     evil = head + b"a\x1b[2Jb\r\n"
@@ -268,3 +284,61 @@ def test_without_rich_everything_but_the_progress_bar_works(
 def test_python_dash_m_netio_is_the_command(origin: Origin) -> None:
     done = run_netio("get", "-o", "-", f"{origin.http}/bytes/7")
     assert (done.returncode, done.stdout, done.stderr) == (0, content(7), b"")
+
+
+@pytest.mark.parametrize("words", [("--raw", "@-"), ("--raw", "@-", "-o", "/dev/null"), ("a=@/dev/stdin",)])
+def test_ctrl_c_ends_the_wait_for_a_body_from_a_pipe(origin: Origin, words: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    try:
+        with subprocess.Popen(
+            command("POST", f"{origin.http}/echo", *words), env=environment(), stdin=reader, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stderr is not None
+            os.write(writer, b"part of it")
+            while is_unread(reader):
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == b""
+            assert process.wait(SECONDS) == 130
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def is_unread(pipe: int) -> bool:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder) > 0
+
+
+def test_a_file_that_breaks_while_it_is_sent_is_code_2(origin: Origin, capfdbinary: Capture) -> None:
+    assert main(["POST", f"{origin.http}/echo", "f@/proc/self/mem"]) == 2
+    assert one_line(capfdbinary.readouterr().err.decode()).endswith("cannot be read: Input/output error")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_closed_outputs_are_as_good_as_dev_null(origin: Origin, closed: str, tmp_path: Path) -> None:
+    line = f"{shlex.join(command(f'{origin.http}/bytes/9', '-v', '-o', str(tmp_path / 'body')))} {closed}"
+    assert subprocess.run(line, shell=True, env=environment(), timeout=SECONDS).returncode == 0
+    assert (tmp_path / "body").read_bytes() == content(9)
+
+
+def test_help_for_a_reader_that_has_had_enough_is_silent() -> None:
+    with subprocess.Popen(
+        command("--help"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(SECONDS) == 0
+
+
+def test_a_raw_body_is_the_bytes_that_were_given(origin: Origin) -> None:
+    done = run_netio(f"{origin.http}/echo", "--raw", os.fsdecode(b"\xff\x00"[:1]), "-o", "-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\xff", b"")
+
+
+def test_a_form_has_a_name_several_times(origin: Origin, capfdbinary: Capture) -> None:
+    assert main([f"{origin.http}/echo", "-f", "a=1", "b=2", "a=3", "-b"]) == 0
+    assert sorted(capfdbinary.readouterr().out.split(b"&")) == [b"a=1", b"a=3", b"b=2"]
+    assert main([f"{origin.http}/echo", "a=1", "a=2", "-b"]) == 0
+    assert json.loads(capfdbinary.readouterr().out) == {"a": "2"}
