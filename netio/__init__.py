@@ -7,7 +7,7 @@ The folders are the path of a request, in alphabetical order, which is call orde
 it, through their `__init__`, and the vocabulary; tests/test_layers.py keeps this true.
 
     vocabulary   errors, deadline, url, headers, body, files, multipart, encoding, reading, saving, request, message,
-                 timings, observe, histogram, tally, metrics
+                 timings, observe, histogram, tally, metrics, shown
 
     adapters     what plugs netio into other libraries: logging, Prometheus, OpenTelemetry, statsd, plots
     cli          the netio command

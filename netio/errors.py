@@ -41,6 +41,8 @@
 `sent` is False only if it is proven that the peer cannot have processed the request; then sending it again is safe
 whatever its method (RFC 9110 section 9.2.2). Nothing of anyio, trio, ssl, h11, h2 or the operating system escapes:
 translation happens once, where the foreign library is called, and the foreign exception stays as `__cause__`.
+
+All of it is in one file, longer than others, so that the tree can be read from its root to its leaves.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 FOLDERS = ("adapters", "cli", "client", "policy", "pool", "protocol", "testing", "transport", "wire")
 VOCABULARY = (
     *("errors", "deadline", "url", "headers", "body", "files", "multipart", "encoding"),
-    *("reading", "saving", "request", "message", "timings", "observe", "histogram", "tally", "metrics"),
+    *("reading", "saving", "request", "message", "timings", "observe", "histogram", "tally", "metrics", "shown"),
 )
 
 ROOT = "netio/__init__.py"

@@ -22,6 +22,7 @@ from netio.observe import (
     Resent,
     Retried,
 )
+from netio.shown import escaped_line
 
 _ALARMING = frozenset(("broken", "protocol error", "suspect", "not taking"))
 """Reasons for which no healthy server's connection is closed."""
@@ -56,7 +57,7 @@ class LogEvents:
 
     def _log(self, level: int, message: str, *values: Any, **details: Any) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, message, *map(_one_line, values), extra={"netio": details})
+            self._logger.log(level, message, *(escaped_line(str(value)) for value in values), extra={"netio": details})
 
     def _finished(self, event: RequestFinished) -> None:
         if not self._logger.isEnabledFor(logging.DEBUG):
@@ -126,13 +127,3 @@ class LogEvents:
             connection=number,
             reason=event.reason,
         )
-
-
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
-    code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-}
-
-
-def _one_line(value: object) -> str:
-    """Return a value as text that stays one line and that no terminal obeys (HAZARDS LOG-02)."""
-    return str(value).translate(_CONTROLS)

@@ -18,11 +18,12 @@ from netio.cli._exits import FAILED, OK, require
 from netio.cli._load import Load, LoadTest, Result
 from netio.cli._loops import run_on
 from netio.cli._picture import draw
-from netio.cli._screen import escaped_line, print_lines
+from netio.cli._screen import print_lines
 from netio.cli._words import bars, shortened, shown_url, size
 from netio.client import Session
 from netio.histogram import Summary, shown_time
 from netio.pool import Limits
+from netio.shown import escaped_line
 
 _REFRESH = 0.5  # seconds
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from netio.cli._arguments import BenchOptions, CompareOptions, DemoOptions, Options, ResolveOptions, SendOptions
 from netio.cli._exits import USAGE, verdict
 from netio.cli._parser import parse
-from netio.cli._screen import escaped_line
+from netio.shown import escaped_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from textwrap import fill
 
 from netio.cli._measure import Measurement
-from netio.cli._screen import escaped_line
 from netio.cli._tour import Tour
+from netio.shown import escaped_line
 
 _WIDTH = 80
 

@@ -13,9 +13,10 @@ import anyio
 
 from netio.cli._arguments import ResolveOptions
 from netio.cli._exits import OK, Usage, require
-from netio.cli._screen import escaped_line, print_lines
+from netio.cli._screen import print_lines
 from netio.cli._words import shortened
 from netio.histogram import shown_time
+from netio.shown import escaped_line
 from netio.transport import Answer, CaresResolver, Resolver, default_resolver, in_order
 from netio.url import URL, Origin
 

@@ -17,24 +17,10 @@ from typing import IO
 
 from netio.cli._exits import NotWritten
 from netio.message import Response
+from netio.shown import escaped_line, escaped_text
 
-# C0 and C1 controls; the line and paragraph separators; the marks that turn the direction of writing, with which a
-# text can be shown as another (CVE-2021-42574).
-_DANGEROUS = [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
-_LINE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _DANGEROUS}
-_TEXT = {code: shown for code, shown in _LINE.items() if chr(code) not in "\t\n"}
 _COLOURS = {2: "1;32", 3: "1;36", 4: "1;33", 5: "1;31"}  # green, cyan, yellow, red
 _SAMPLE = 2_048  # bytes looked at to tell text from binary; curl looks at 2,000
-
-
-def escaped_line(text: str) -> str:
-    """Return the text on one line without anything that a terminal obeys."""
-    return text.translate(_LINE)
-
-
-def escaped_text(text: str) -> str:
-    """Return the text without anything that a terminal obeys but tabs and line feeds."""
-    return text.translate(_TEXT)
 
 
 def is_binary(beginning: bytes, charset: str) -> bool:

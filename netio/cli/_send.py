@@ -21,12 +21,13 @@ from netio.cli._call import make_session, request_options
 from netio.cli._exits import OK, CommandError
 from netio.cli._file import OutputFile
 from netio.cli._progress import progress_bar
-from netio.cli._screen import Screen, escaped_line, head_lines, reason_of
+from netio.cli._screen import Screen, head_lines, reason_of
 from netio.cli._waterfall import waterfall
 from netio.client import Download, Session
 from netio.deadline import NEVER, SystemClock
 from netio.histogram import shown_time
 from netio.message import Request, Response
+from netio.shown import escaped_line
 
 _STDOUT = "-"
 _ATTEMPTS = 5

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from netio.cli._screen import escaped_line
 from netio.histogram import Histogram, shown_time
+from netio.shown import escaped_line, shown_bytes
 from netio.url import URL
 
 WIDTH = 80
@@ -25,12 +25,9 @@ def shown_url(text: str) -> str:
     return f"{url.origin}{url.target}"
 
 
-def size(number: float) -> str:
+def size(number: int) -> str:
     """Write a number of bytes with three digits and its unit."""
-    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= one:
-            return f"{number / one:.3g} {unit}"
-    return f"{number:.0f} bytes"
+    return f"{number} bytes" if number < 1_000 else shown_bytes(number)
 
 
 def bar(share: float, width: int) -> str:

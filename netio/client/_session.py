@@ -1,4 +1,8 @@
-"""Session: what the user holds."""
+"""Session: what the user holds.
+
+The file is longer than others since it is the public face: half of it says what the arguments mean, and most methods
+are a line or two over the builder, the semantics and the pool.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from netio.histogram import Histogram, Summary, shown_time
 from netio.pool import Books, PoolStats, Traffic
+from netio.shown import shown_bytes
 from netio.tally import Counts, Tally
 
 _SHOWN_ORIGINS = 10
@@ -247,15 +248,3 @@ def _rows(stats: SessionStats) -> Iterable[str]:
     if len(timed) > 1:
         yield "in all"
         yield str(stats.total.latency)
-
-
-def shown_bytes(number: int) -> str:
-    """Write a number of bytes with three digits and its unit, 1 kB being 1,000."""
-    if number < 1_000:
-        return f"{number} B"
-    size = float(number)
-    for unit in ("kB", "MB", "GB"):
-        size /= 1_000
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-    return f"{size / 1_000:,.4g} TB"

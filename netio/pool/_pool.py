@@ -6,8 +6,6 @@ others wait for, and a dial that nobody waits for any more becomes an idle conne
 
 from __future__ import annotations
 
-from typing import Literal
-
 import anyio
 from anyio.lowlevel import checkpoint
 
@@ -29,27 +27,19 @@ from netio.pool._limits import Limits
 from netio.pool._resend import MISDIRECTED, Resends, error_code
 from netio.pool._timer import LOOP_TURNS, Timer
 from netio.pool._traffic import Bookkeeper, Books, connection_info
+from netio.pool._versions import ALPN, Http2Wish
 from netio.pool._waits import Dialing, QueueWait, first_of, for_request, queue_timeout
 from netio.pool._whereabouts import Whereabouts
 from netio.protocol import LOOK_AFTER, Attempt, Connection, Environment, Http1Connection, Http2Connection, PingTimes
 from netio.timings import ConnectionInfo
-from netio.transport import Connect, Dial, Dialer, Link, Network, Proxies, Runtime, Verify, current_runtime
+from netio.transport import Connect, Dial, Dialer, Link, Network, Proxies, Runtime, Verify, current_runtime, words
 from netio.url import Origin
 from netio.wire import ENGINES, EngineName, ErrorCode
 
 WRONG_LOOP = "a session belongs to the event loop it was first used on: make one for each loop"
 
-Http2Wish = bool | Literal["prior-knowledge"]
-"""True: if the server agrees by ALPN; False: never; "prior-knowledge": always, also in clear text."""
-
 CLOSE_SECONDS = 1.0
 """What closing may take for GOAWAY and close_notify; nothing is lost if they do not arrive."""
-
-_ALPN: dict[Http2Wish, tuple[str, ...]] = {
-    True: ("h2", "http/1.1"),
-    False: ("http/1.1",),
-    "prior-knowledge": ("h2",),
-}
 
 
 class Pool:
@@ -79,7 +69,7 @@ class Pool:
         self._dialer = Dialer(
             self.runtime,
             verify=verify,
-            alpn=_ALPN[http2],
+            alpn=ALPN[http2],
             connect=connect,
             network=network,
             proxies=proxies,
@@ -352,23 +342,25 @@ class Pool:
         origin = dial.origin
         speaks_http2 = link.alpn == "h2" or (self._http2 == "prior-knowledge" and not origin.is_tls)
         if self._http2 == "prior-knowledge" and not speaks_http2:
-            link.abort()
-            self._dial_failed(dial, ConnectError(f"{origin} does not speak HTTP/2", phase="tls"))
+            self._refuse(dial, link, ConnectError(f"{origin} does not speak HTTP/2", phase="tls"))
             return
         now = self._clock.now()
         info = connection_info(dial, "HTTP/2" if speaks_http2 else "HTTP/1.1", now)
         try:
             connection = self._connection(dial, link, info, speaks_http2=speaks_http2)
         except OSError as error:  # the loop cannot watch one more socket (HAZARDS POOL-08)
-            link.abort()
-            why = ConnectError(f"cannot connect to {origin}: {(error.strerror or str(error)).lower()}", phase="connect")
+            why = ConnectError(f"cannot connect to {origin}: {words(error)}", phase="connect")
             why.__cause__ = error
-            self._dial_failed(dial, why)
+            self._refuse(dial, link, why)
             return
         self._books.opened(dial, info)
         self._whereabouts.opened(connection, dial.address)
         self._ledger.dialed(origin, connection, multiplexes=speaks_http2, now=now)
         self._whereabouts.check(connection)
+
+    def _refuse(self, dial: Dial, link: Link, error: ConnectError) -> None:
+        link.abort()
+        self._dial_failed(dial, error)
 
     def _connection(self, dial: Dial, link: Link, info: ConnectionInfo, *, speaks_http2: bool) -> Connection:
         if speaks_http2:

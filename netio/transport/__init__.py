@@ -1,6 +1,7 @@
 """Bytes on the network: links, TLS, dialing, and what netio needs of an event loop."""
 
 from netio.transport._address_policy import Address, AddressPolicy, deny_private, parse_address
+from netio.transport._broken import words
 from netio.transport._contract import HIGH_WATER, Link, Receiver
 from netio.transport._dial import Connect, Dial, Dialer
 from netio.transport._dial_places import in_order
@@ -66,4 +67,5 @@ __all__ = [
     "parse_address",
     "tls_context",
     "wake",
+    "words",
 ]

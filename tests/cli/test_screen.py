@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netio.cli._screen import Screen, escaped_line, escaped_text, head_lines, is_binary
+from netio.cli._screen import Screen, head_lines, is_binary
 from netio.headers import Headers
 from netio.message import Request, Response
+from netio.shown import escaped_line, escaped_text
 
 
 def answer(status: int = 200, *fields: tuple[str, str], reason: str = "", version: str = "HTTP/1.1") -> Response:

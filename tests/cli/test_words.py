@@ -7,9 +7,10 @@ from netio.histogram import Histogram
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (2_000, "2 kB"), (1_234_567, "1.23 MB"), (5e9, "5 GB")]
+    ("number", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (2_000, "2 kB"), (1_234_567, "1.23 MB"), (5_000_000_000, "5 GB")],
 )
-def test_sizes_have_three_digits_and_a_unit(number: float, text: str) -> None:
+def test_sizes_have_three_digits_and_a_unit(number: int, text: str) -> None:
     assert size(number) == text
 
 
